@@ -1,0 +1,135 @@
+"""What a proxy writes to its log before and after each attempt, and what the ledger books from it.
+
+    BOOT            a process opened the log: a new epoch begins
+    INTENT          an attempt is about to be sent, at this price      (before the provider sees a byte)
+    SETTLE          how it ended: tokens, cost, who pays               (exactly one for each INTENT)
+
+Records are numbered by (source, epoch, seq): `source` is minted with the log's directory and kept in it, `epoch`
+counts its openings, `seq` counts its records from 1 and never starts anew. A ledger that has booked seq N of a
+source takes N + 1 next and ignores what it has already. No prompt, completion or credential is ever in a record.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from byway_contract.money import Price, Usage
+
+Outcome = Literal["ok", "failed", "client_cancel", "upstream_cut", "crash"]
+UsageFrom = Literal["provider", "estimated", "unknown"]
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t"):
+    pass
+
+
+class Boot(_Record, frozen=True, tag="BOOT"):
+    epoch: int
+    at: float
+    """Seconds since 1970, by the proxy's own clock."""
+    build: str = ""
+
+
+class Intent(_Record, frozen=True, tag="INTENT"):
+    attempt: Id
+    """UUIDv7, one for each try at an endpoint."""
+    request: Id
+    """`gen-…`, as the client sees it; all attempts of a request share it."""
+    at: float
+    namespace: str
+    """The caller's."""
+    route: str
+    """`namespace/name` of the ModelRoute, or empty where a catalogue name was called."""
+    endpoint: str
+    account: str
+    provider: str
+    model: str
+    """The concrete model, as the answer names it."""
+    price: Price | None = None
+    streamed: bool = False
+    attempt_no: int = 1
+    api: str = "chat"
+    service_account: str = ""
+    access_key: str = ""
+    byok: bool = False
+    """The account lives in the caller's own namespace."""
+    user: str = ""
+    session: str = ""
+    referer: str = ""
+    title: str = ""
+    user_agent: str = ""
+
+
+class Settle(_Record, frozen=True, tag="SETTLE"):
+    attempt: Id
+    at: float
+    outcome: Outcome
+    usage: Usage = Usage()
+    usage_from: UsageFrom = "unknown"
+    cost: Amount = 0
+    """What we owe the provider, nanodollars."""
+    billed: Amount = 0
+    """What the caller pays, nanodollars. `cost - billed` is absorbed."""
+    reason: str = ""
+    """Why it failed: the health reason."""
+    status: int = 0
+    """The provider's HTTP status; 0 if none came."""
+    first_token_ms: float | None = None
+    duration_ms: float = 0.0
+    finish: str = ""
+    native_finish: str = ""
+    upstream_id: str = ""
+
+
+Record = Boot | Intent | Settle
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """`POST /v1/usage`: records `first_seq`, `first_seq + 1`, … of one source; at most 1,000."""
+
+    source: Id
+    epoch: int
+    first_seq: int
+    records: list[Record]
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """The answer: everything up to and including `seq` is booked."""
+
+    seq: int
+
+
+class Fenced(msgspec.Struct, frozen=True):
+    """409: this source has been opened anew since; the older epoch may not write."""
+
+    epoch: int
+    fenced: bool = True
+
+
+MOST_RECORDS = 1000
+USAGE_PATH = "/v1/usage"
+
+_encoder = msgspec.json.Encoder()
+_record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_batch = msgspec.json.Decoder(Batch)
+
+
+def encode(record: Record) -> bytes:
+    return _encoder.encode(record)
+
+
+def decode(payload: bytes) -> Record:
+    """Raises ValueError (msgspec.DecodeError)."""
+    return _record.decode(payload)
+
+
+def encode_batch(batch: Batch) -> bytes:
+    return _encoder.encode(batch)
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """Raises ValueError (msgspec.DecodeError)."""
+    return _batch.decode(payload)

@@ -1,0 +1,53 @@
+"""What a proxy says of itself on the control stream. What a resource's status says is made of these, elsewhere."""
+
+from typing import Literal
+
+import msgspec
+
+EndpointState = Literal["healthy", "resting", "ejected"]
+"""resting: asked by the provider to wait (429, 402, 401 …); ejected: it failed too often."""
+
+
+class LastError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Never holds a provider's body: only what kind of failure it was."""
+
+    kind: str
+    """A reason of `choose.health`: `connect`, `timeout`, `status`, `rate_limited`, `unauthorized` …"""
+    at: float
+    """Seconds since 1970."""
+    status: int | None = None
+
+
+class EndpointReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    state: EndpointState
+    requests: int = 0
+    """Attempts since the proxy started."""
+    failures: int = 0
+    error_rate: float = 0.0
+    """Recent share of failures, 0 to 1."""
+    first_token_p50_ms: float | None = None
+    resting_until: float | None = None
+    """Seconds since 1970."""
+    last_error: LastError | None = None
+
+
+class ProviderKeyReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    last_used: float | None = None
+    """Seconds since 1970."""
+    last_ok: float | None = None
+    """When the provider last accepted this credential."""
+    last_error: LastError | None = None
+    requests: int = 0
+    failures: int = 0
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    serving: str | None
+    """Hash of the table that is live."""
+    ready: bool
+    inflight: int = 0
+    loop_lag_ms: float = 0.0
+    endpoints: dict[str, EndpointReport] = {}
+    """By endpoint id; only those that were tried."""
+    provider_keys: dict[str, ProviderKeyReport] = {}
+    """By account id; only those that were used."""

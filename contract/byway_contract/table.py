@@ -1,0 +1,291 @@
+"""The table: what the operator compiled and the proxies obey.
+
+A table is sections of objects, each object known by its canonical bytes (JSON, keys sorted, no times in it).
+Its hash is over the objects' hashes, so the same resources give the same hash everywhere; a receiver keeps the
+bytes it was given and never encodes anew, because an older build would drop the fields it does not know.
+
+`decode` is the one loader: the operator runs it on a table before it publishes it, the proxy on what arrives.
+
+Fields are only ever added, each with a default; a default is left out of the bytes, so a new field changes no
+old object's hash.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Raw
+
+from byway_contract.money import Price
+from byway_contract.secret import Secret
+
+SCHEMA = 1
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Millis = Annotated[int, Meta(ge=1, le=24 * 3600 * 1000)]
+EVERY_NAMESPACE = "*"
+
+
+class _Object(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An object of a section. Frozen, and silent about fields that a newer operator added."""
+
+
+class Account(_Object, frozen=True):
+    """Where requests go and as whom: a ProviderKey (id `namespace/name`) or a Service in the cluster
+    (id `svc:namespace/name:port`)."""
+
+    namespace: str
+    name: str
+    provider: str
+    """The slug of `provider.order|only|ignore`."""
+    display_name: str
+    """`provider` in an answer."""
+    base_url: str
+    dialect: str = "openai"
+    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    """`bearer`: Authorization: Bearer …; `api-key`: that header, as Azure wants it."""
+    credential: str | None = None
+    """Id in `credentials`; None is keyless."""
+    headers: dict[str, str] = {}
+    ca_bundle: str | None = None
+    shared_with: tuple[str, ...] = ()
+    """Namespaces beside its own that may use it; `*` is all."""
+    max_concurrent: Count | None = None
+    """For the whole fleet."""
+    may_train: bool = True
+    retention_days: Count | None = None
+    """None: unknown, which counts as for ever."""
+    regions: tuple[str, ...] = ()
+    in_cluster: bool = False
+    quirks: tuple[str, ...] = ()
+    """Known deviations of the provider, each a word of `dialects`."""
+
+
+class Endpoint(_Object, frozen=True):
+    """One way to reach one model. Id: `<account id>:<upstream model>`."""
+
+    account: str
+    model: str
+    """The public name: `author/model`, or the upstream's own where no catalogue knows it."""
+    upstream_model: str
+    price: Price | None = None
+    """None is unpriced, which is not 0: it sorts last."""
+    price_origin: str = "Unpriced"
+    price_date: str = ""
+    context_length: Count | None = None
+    max_output_tokens: Count | None = None
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    features: tuple[str, ...] | None = None
+    """Of FEATURES; None is unknown, which excludes nothing."""
+    by_name: bool = True
+    """Callable as `model` by whoever may use the account; False: only through a route that names it."""
+
+
+FEATURES = ("tools", "structured_outputs", "json_object", "reasoning", "temperature", "attachments", "logprobs")
+
+
+class Model(_Object, frozen=True):
+    """What the catalogue says of a model, for `GET /models`. Id: `author/model`."""
+
+    name: str
+    created: Count = 0
+    """Seconds since 1970; 0 is unknown."""
+    description: str = ""
+    context_length: Count | None = None
+    max_output_tokens: Count | None = None
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    features: tuple[str, ...] | None = None
+    knowledge_cutoff: str | None = None
+    open_weights: bool | None = None
+
+
+class Timeouts(_Object, frozen=True):
+    """Milliseconds; None is the proxy's own setting."""
+
+    connect: Millis | None = None
+    first_token: Millis | None = None
+    idle: Millis | None = None
+    request: Millis | None = None
+
+
+class DataPolicy(_Object, frozen=True):
+    """Demands on whoever sees the request. Fail closed: what is unknown does not satisfy."""
+
+    deny_training: bool = False
+    max_retention_days: Count | None = None
+    regions: tuple[str, ...] = ()
+
+
+class RouteEndpoint(_Object, frozen=True):
+    """A member of a route. `missing` says why it has no endpoint just now; exactly one of the two is set."""
+
+    name: str
+    endpoint: str | None = None
+    missing: str | None = None
+    order: Count = 0
+    weight: Count | None = None
+    max_concurrent: Count | None = None
+    """For the whole fleet, in this route."""
+
+
+Strategy = Literal["Balanced", "Cost", "Latency", "Throughput", "Availability", "Weighted"]
+
+
+class Route(_Object, frozen=True):
+    """A choice of endpoints under names of our own. Id: `namespace/name`."""
+
+    namespace: str
+    name: str
+    model_names: tuple[str, ...]
+    display_name: str = ""
+    endpoints: tuple[RouteEndpoint, ...] = ()
+    strategy: Strategy = "Balanced"
+    fallback_models: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    max_attempts: Count | None = None
+    defaults: Raw | None = None
+    """Request fields for where the caller is silent: a JSON object."""
+    max_output_tokens: Count | None = None
+    policy: DataPolicy | None = None
+    shared_with: tuple[str, ...] = ()
+    rejected: str | None = None
+    """Why this route serves nothing. It keeps its names all the same: they never fall through to others."""
+
+
+class Tenancy(_Object, frozen=True):
+    """The one object of `policies` (id `tenancy`)."""
+
+    trusted_namespaces: tuple[str, ...] = ()
+
+
+class Anonymous(_Object, frozen=True, tag_field="kind", tag="anonymous"):
+    """Whoever brings no credential is this namespace (id `anonymous` in `callers`). Without it: 401."""
+
+    namespace: str
+
+
+class Credential(_Object, frozen=True):
+    """The company's credential at a provider. Id: the account's."""
+
+    value: Secret
+
+
+class Budget(_Object, frozen=True):
+    """Reserved: the section exists, nothing is compiled into it yet."""
+
+
+SectionName = Literal["accounts", "budgets", "callers", "credentials", "endpoints", "models", "policies", "routes"]
+SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
+
+TableObject = Account | Endpoint | Model | Route | Tenancy | Anonymous | Credential | Budget
+TYPES: dict[SectionName, type[TableObject]] = {
+    "accounts": Account,
+    "budgets": Budget,
+    "callers": Anonymous,
+    "credentials": Credential,
+    "endpoints": Endpoint,
+    "models": Model,
+    "policies": Tenancy,
+    "routes": Route,
+}
+
+Sections = Mapping[SectionName, Mapping[str, Raw]]
+"""A table as it travels: section → id → canonical bytes."""
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoders = {section: msgspec.json.Decoder(kind) for section, kind in TYPES.items()}
+
+
+class TableError(ValueError):
+    """A table that cannot be obeyed. `path` is `section/id` of the object at fault."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A decoded table. `raw` is what arrived; the other fields are the same objects, typed."""
+
+    hash: str
+    raw: Sections
+    accounts: Mapping[str, Account]
+    callers: Mapping[str, Anonymous]
+    credentials: Mapping[str, Credential]
+    endpoints: Mapping[str, Endpoint]
+    models: Mapping[str, Model]
+    policies: Mapping[str, Tenancy]
+    routes: Mapping[str, Route]
+    budgets: Mapping[str, Budget]
+
+
+def canonical(thing: TableObject) -> Raw:
+    """The bytes by which an object is known: JSON, keys sorted, defaults left out."""
+    return Raw(_encoder.encode(thing))
+
+
+def object_hash(raw: Raw) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def table_hash(sections: Sections) -> str:
+    """SHA-256 over the sorted (section, id, sha256(bytes)); lower-case hex."""
+    return hash_of_hashes(
+        (section, name, object_hash(raw)) for section, objects in sections.items() for name, raw in objects.items()
+    )
+
+
+def hash_of_hashes(objects: Iterable[tuple[str, str, str]]) -> str:
+    whole = hashlib.sha256()
+    for section, name, digest in sorted(objects):
+        whole.update(f"{section}\0{name}\0{digest}\n".encode())
+    return whole.hexdigest()
+
+
+def decode_object(section: SectionName, name: str, raw: Raw) -> TableObject:
+    """Raises TableError if the bytes are not such an object."""
+    try:
+        return _decoders[section].decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TableError(f"{section}/{name}", str(error)) from error
+
+
+def assemble(sections: Sections, objects: Mapping[SectionName, Mapping[str, TableObject]], digest: str) -> Table:
+    """A table from objects that are decoded already, its references checked. Raises TableError."""
+    table = Table(
+        hash=digest,
+        raw=sections,
+        # Each section holds its own type: `decode_object` saw to it.
+        **{section: dict(objects.get(section, {})) for section in SECTIONS},  # type: ignore[arg-type]
+    )
+    _check_references(table)
+    return table
+
+
+def decode(sections: Sections) -> Table:
+    """The whole of loading, at once. Raises TableError naming the object that is at fault."""
+    unknown = set(sections) - set(SECTIONS)
+    if unknown:
+        raise TableError(min(unknown), "no such section in schema 1")
+    objects = {
+        section: {name: decode_object(section, name, raw) for name, raw in members.items()}
+        for section, members in sections.items()
+    }
+    return assemble(sections, objects, table_hash(sections))
+
+
+def _check_references(table: Table) -> None:
+    for name, account in table.accounts.items():
+        if account.credential is not None and account.credential not in table.credentials:
+            raise TableError(f"accounts/{name}", f"no credential {account.credential!r} in this table")
+    for name, endpoint in table.endpoints.items():
+        if endpoint.account not in table.accounts:
+            raise TableError(f"endpoints/{name}", f"no account {endpoint.account!r} in this table")
+    for name, route in table.routes.items():
+        for member in route.endpoints:
+            if member.endpoint is not None and member.endpoint not in table.endpoints:
+                raise TableError(f"routes/{name}", f"no endpoint {member.endpoint!r} in this table")

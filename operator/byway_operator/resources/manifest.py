@@ -1,0 +1,68 @@
+"""A resource as its source delivered it, before anybody judged it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """Which object. Prints as `ModelRoute team-a/smart`."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a person finds it: `team.yaml:12`. A cluster has no such place."""
+
+    file: str
+    line: int
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """Line of each field, by its path as the messages write it: `spec.endpoints[1].model`."""
+
+    def of(self, path: str) -> "Place":
+        """The place of a field, or of the nearest field around it."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return Place(self.file, self.lines.get(path, self.line), self.lines)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One object, its namespace filled in. `body` is the whole of it, `apiVersion` to `spec`."""
+
+    key: Key
+    body: Mapping[str, Any]
+    generation: int = 1
+    """Counts changes of content."""
+    created: str = ""
+    """`metadata.creationTimestamp`; empty sorts first, then `namespace/name` decides."""
+    place: Place | None = field(default=None, compare=False)
+    broken: str | None = None
+    """The file is unreadable just now, for this reason; `body` is what it said before."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong that belongs to no object: a file that is no YAML, a document without a kind."""
+
+    place: Place
+    message: str
+    """Says what is wrong and the way out."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a source holds, in one reading."""
+
+    manifests: Mapping[Key, Manifest]
+    problems: tuple[Problem, ...] = ()

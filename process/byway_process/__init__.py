@@ -1,0 +1,1 @@
+"""What every process of ours does alike: settings from the environment, logs of one shape, running and ending."""
