@@ -1,6 +1,6 @@
 """Logs of one shape: a JSON object a line, on standard error.
 
-    {"at":"2026-11-24T12:00:00.000Z","level":"warning","process":"proxy-0","what":"proxy refused the table","hash":"9f2c…"}
+    {"at":"2026-11-24T12:00:00.000Z","level":"warning","process":"proxy-0","what":"table refused","hash":"9f…"}
 
 `what` is a sentence; everything else is a field. No prompt, completion or credential is ever given to it, and
 other libraries' own lines come out in the same shape, shortened, without their tracebacks' values.

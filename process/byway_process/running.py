@@ -45,5 +45,5 @@ def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     with contextlib.suppress(ImportError):
         import uvloop
 
-        return uvloop.new_event_loop  # type: ignore[no-any-return] # uvloop is typed loosely
+        return uvloop.new_event_loop
     return None
