@@ -1,0 +1,90 @@
+"""One answer to one client, written as prepared bytes.
+
+aiohttp parses the request and owns the connection; its response objects are not used, because building one costs
+more than everything else an answer takes (412 → 161 µs a request, together with our own client upstream).
+"""
+
+import asyncio
+from http import HTTPStatus
+
+from aiohttp import web
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+JSON = b"Content-Type: application/json\r\n"
+EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+
+
+class ClientGone(ConnectionError):
+    """Nobody reads any more, or too slowly to be waited for."""
+
+
+class Reply:
+    """Either `whole`, or `open` and then `send` until `end`. aiohttp takes it for its response object."""
+
+    __slots__ = ("_blocked_s", "_chunked", "_request", "keep_alive", "started")
+
+    def __init__(self, request: web.BaseRequest, keep_alive: bool, blocked_s: float) -> None:
+        self._request = request
+        self._blocked_s = blocked_s
+        self._chunked = request.version >= (1, 1)
+        self.keep_alive = keep_alive and request.keep_alive
+        self.started = False
+        """A byte of an answer is on its way: its status cannot be taken back."""
+
+    async def prepare(self, _request: web.BaseRequest) -> None:
+        """aiohttp's part in answering; all of it is written already."""
+
+    async def write_eof(self) -> None:
+        """As `prepare`."""
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        connection = b"" if self.keep_alive else b"Connection: close\r\n"
+        head = b"HTTP/1.1 %d %s\r\n%s%sContent-Length: %d\r\n\r\n" % (
+            status, _REASONS.get(status, b"Error"), headers, connection, len(body),
+        )  # fmt: skip
+        self._write(head if self._request.method == "HEAD" else head + body)
+
+    def open(self, headers: bytes, first: bytes = b"") -> None:
+        """Begin a stream: 200, and its first bytes in the same packet."""
+        if not self._chunked:
+            self.keep_alive = False
+        framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
+        connection = b"" if self.keep_alive else b"Connection: close\r\n"
+        self._write(b"HTTP/1.1 200 OK\r\n" + headers + framing + connection + b"\r\n" + self._framed(first))
+
+    async def send(self, data: bytes) -> None:
+        """Raises ClientGone if it left, or has not read for the time that a write may block."""
+        self._write(self._framed(data))
+        protocol = self._request.protocol
+        if protocol.writing_paused:
+            try:
+                async with asyncio.timeout(self._blocked_s):
+                    await self._request.writer.drain()
+            except TimeoutError as error:
+                self.abort()
+                raise ClientGone("the client has stopped reading") from error
+            except ConnectionError as error:
+                raise ClientGone("the client has left") from error
+
+    def end(self, last: bytes = b"") -> None:
+        self._write(self._framed(last) + (b"0\r\n\r\n" if self._chunked else b""))
+
+    def abort(self) -> None:
+        """Cut the connection: the only honest end for an answer that cannot be ended well."""
+        self.keep_alive = False
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    def _framed(self, data: bytes) -> bytes:
+        if not self._chunked or not data:
+            return data
+        return b"%x\r\n%s\r\n" % (len(data), data)
+
+    def _write(self, data: bytes) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone("the client has left")
+        self.started = True
+        if data:
+            transport.write(data)

@@ -1,0 +1,205 @@
+"""The public listener: which handler answers a request, what every answer has, and what a stranger may not do.
+
+Limits are on everything a stranger sends: the head (by aiohttp), the body (streamed, never more than its share
+held), the bodies of all requests together, and the time for either.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from aiohttp import StreamReader, web
+from aiohttp.web_protocol import RequestHandler
+from byway_process.logs import Log
+
+from byway_proxy.api.errors import ApiError
+from byway_proxy.api.reply import JSON, ClientGone, Reply
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    body_bytes: int = 32 * MIB
+    bodies_bytes: int = 512 * MIB
+    """Of all requests being read or carried, together."""
+    body_s: float = 60.0
+    """For the whole body to arrive."""
+    head_s: float = 10.0
+    """For a head to arrive, and for a kept connection to say something."""
+    blocked_s: float = 30.0
+    """How long a single write may wait for a client that does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request, its path without `/api` and query."""
+
+    request: web.BaseRequest
+    path: str
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return self.request.headers.get(name, "")
+
+
+Handler = Callable[[Received, Reply], Awaitable[None]]
+"""Answers through the Reply, or raises ApiError before it has begun to."""
+
+
+class Server:
+    """`routes` are exact paths by method; `GET` of a path below one that ends with `/` goes to it too."""
+
+    def __init__(self, routes: Mapping[tuple[str, str], Handler], limits: Limits, log: Log) -> None:
+        self._routes = routes
+        self._paths = {path for _, path in routes}
+        self._limits = limits
+        self._log = log
+        self._held = 0
+        self.draining = False
+        self.inflight = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
+        return _Listener(
+            self._handle,  # type: ignore[arg-type] # a Reply has what aiohttp asks of a response
+            handler_cancellation=True,
+            keepalive_timeout=self._limits.head_s,
+            access_log=None,
+            lingering_time=2.0,
+            max_line_size=16384,
+            max_field_size=16384,
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> Reply:
+        reply = Reply(request, not self.draining, self._limits.blocked_s)
+        self.inflight += 1
+        self.idle.clear()
+        held = 0
+        try:
+            handler, path = self._route(request)
+            if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = await self._body(request) if request.body_exists else b""
+            held = len(body)
+            self._held += held
+            await handler(Received(request, path, body), reply)
+        except ApiError as error:
+            self._answer_error(reply, error)
+        except ClientGone:
+            reply.keep_alive = False
+        except Exception as error:  # a bug of ours must not cost a client its answer, nor tell it anything
+            self._log.error("a request failed by our own fault", exception=type(error).__name__, at=_where(error))
+            self._answer_error(reply, ApiError(500, "internal error; it has been logged", "server"))
+        finally:
+            self._held -= held
+            self.inflight -= 1
+            if not self.inflight:
+                self.idle.set()
+        return reply
+
+    def _answer_error(self, reply: Reply, error: ApiError) -> None:
+        if reply.started:
+            reply.abort()
+            return
+        if error.status in (408, 413):
+            reply.keep_alive = False  # the rest of the body is not worth reading
+        try:
+            reply.whole(error.status, JSON + error.headers(), error.body())
+        except ClientGone:
+            reply.keep_alive = False
+
+    def _route(self, request: web.BaseRequest) -> tuple[Handler, str]:
+        path = request.raw_path.partition("?")[0]
+        path = path.removeprefix("/api") if path.startswith("/api/") else path
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = self._routes.get((method, path))
+        if handler is None and path.count("/") > 2:
+            handler = self._routes.get((method, path[: path.find("/", 4) + 1]))
+        if handler is None:
+            raise self._nothing_here(method, path)
+        return handler, path
+
+    def _nothing_here(self, method: str, path: str) -> ApiError:
+        shown = unquote(path)[:200]
+        others = sorted({m for m, p in self._routes if p == path})
+        if others:
+            return ApiError(405, f"{method} {shown}: use {' or '.join(others)}", "invalid_request")
+        known = ", ".join(sorted(p.rstrip("/") for p in self._paths))
+        return ApiError(404, f"nothing at {shown}; there is: {known}", "not_found")
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        most = self._limits.body_bytes
+        if (request.content_length or 0) > most:
+            raise _too_large(most)
+        content = request.content
+        if content.is_eof():
+            body = content.read_nowait(-1)
+            if len(body) > most:
+                raise _too_large(most)
+            return body
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                return await self._slow_body(content, most)
+        except TimeoutError as error:
+            raise ApiError(408, f"the body did not arrive within {self._limits.body_s:g} s") from error
+        except web.PayloadAccessError as error:
+            raise ClientGone("the client has left") from error
+        except (web.HTTPException, ValueError) as error:
+            raise ApiError(400, "the body's encoding or framing is broken; send it again") from error
+
+    async def _slow_body(self, content: StreamReader, most: int) -> bytes:
+        body = bytearray()
+        try:
+            while chunk := await content.readany():
+                self._held += len(chunk)
+                body += chunk
+                if len(body) > most:
+                    raise _too_large(most)
+                if self._held > self._limits.bodies_bytes:
+                    raise ApiError(503, "too many large requests at once; try again shortly", retry_after_s=1.0)
+            return bytes(body)
+        finally:
+            self._held -= len(body)
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"the body is larger than {most // MIB} MiB; send less, or have the limit raised")
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the innermost frame: enough to find a bug, with nothing a caller sent in it."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}" if frame else ""
+
+
+class _Listener(web.Server):
+    """aiohttp's server, with connections that answer garbage in our own words."""
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(RequestHandler):
+    __slots__ = ()
+
+    def handle_error(  # what a stranger sent is neither logged nor sent back
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
+        error = ApiError(status, f"this is not a request that HTTP/1.1 allows: {reason}")
+        response = web.Response(status=status, body=error.body(), content_type="application/json")
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """Said by `handle_error`, to the one whom it concerns."""

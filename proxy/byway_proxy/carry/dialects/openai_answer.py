@@ -1,0 +1,241 @@
+"""An answer in OpenAI's dialect: what the provider said, made into what our API promises, byte by byte.
+
+Promised, and so rewritten: `id`, `created`, `model`, `provider`, `system_fingerprint` (present), every choice's
+`finish_reason` (present, normalised) with `native_finish_reason`, and `usage` with its cost. Everything else is
+passed on as it came.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from byway_contract.money import Cost, Usage, dollars
+from msgspec import Raw
+
+Fields = dict[str, Raw]
+
+FINISH = {
+    "stop": "stop", "eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop",
+    "length": "length", "max_tokens": "length", "model_length": "length",
+    "tool_calls": "tool_calls", "function_call": "tool_calls", "tool_use": "tool_calls",
+    "content_filter": "content_filter", "safety": "content_filter", "recitation": "content_filter",
+    "error": "error",
+}  # fmt: skip
+
+_fields = msgspec.json.Decoder(Fields)
+_choices = msgspec.json.Decoder(list[Fields])
+_text = msgspec.json.Decoder(str | None)
+_quoted = msgspec.json.Encoder().encode
+NULL = Raw(b"null")
+
+
+class BadAnswer(ValueError):
+    """The provider said 200 and something that is no answer. The text never quotes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an answer of ours is called."""
+
+    generation: str
+    created: int
+    model: str
+    provider: str
+
+    def head(self, kind: bytes) -> bytes:
+        return (
+            b'{"id":' + _quoted(self.generation) + b',"object":"' + kind + b'","created":%d' % self.created
+            + b',"model":' + _quoted(self.model) + b',"provider":' + _quoted(self.provider)
+        )  # fmt: skip
+
+
+class _Details(msgspec.Struct, frozen=True):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+_usage = msgspec.json.Decoder(_Usage | None)
+
+
+class ProviderError(msgspec.Struct, frozen=True):
+    """An error object inside an answer, whatever its shape."""
+
+    code: str = ""
+    type: str = ""
+    message: str = ""
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole answer, read. `bytes_with` writes it."""
+
+    fields: Fields
+    choices: list[Fields]
+    usage: Usage | None
+    finish: str
+    native_finish: str
+    upstream_id: str
+    error: ProviderError | None
+
+    @property
+    def blank(self) -> bool:
+        """Nothing was said and nothing was ended: no answer at all, whatever the status."""
+        return not self.choices or (not self.finish and not any(_says_something(c) for c in self.choices))
+
+    def bytes_with(self, identity: Identity, usage: bytes) -> bytes:
+        rest = b"".join(b"," + _quoted(k) + b":" + bytes(v) for k, v in self.fields.items() if k not in _REWRITTEN)
+        print_ = b"" if "system_fingerprint" in self.fields else b',"system_fingerprint":null'
+        choices = b",".join(written(c) for c in self.choices)
+        return (
+            identity.head(b"chat.completion") + print_ + b',"choices":[' + choices + b"]" + rest
+            + b',"usage":' + usage + b"}"
+        )  # fmt: skip
+
+
+_REWRITTEN = frozenset({"id", "object", "created", "model", "provider", "choices", "usage"})
+
+
+def read_whole(body: bytes) -> Whole:
+    """Raises BadAnswer."""
+    fields = cut(body)
+    error = read_error(fields["error"]) if "error" in fields else None
+    choices = read_choices(fields.get("choices"))
+    native = text_of(choices[0].get("finish_reason")) if choices else ""
+    return Whole(
+        fields=fields,
+        choices=choices,
+        usage=read_usage(fields["usage"]) if "usage" in fields else None,
+        finish=FINISH.get(native.lower(), "stop") if native else "",
+        native_finish=native,
+        upstream_id=text_of(fields.get("id"))[:256],
+        error=error,
+    )
+
+
+def cut(body: bytes) -> Fields:
+    """Raises BadAnswer."""
+    try:
+        return _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadAnswer("the provider's answer is not a JSON object") from error
+
+
+def read_choices(raw: Raw | None) -> list[Fields]:
+    """Raises BadAnswer."""
+    if raw is None:
+        return []
+    try:
+        return _choices.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadAnswer("the provider's choices are not an array of objects") from error
+
+
+def read_usage(raw: Raw) -> Usage | None:
+    """None if the provider gave none, or none that adds up (it is then counted here)."""
+    try:
+        said = _usage.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    if said is None or said.prompt_tokens is None or said.completion_tokens is None:
+        return None
+    prompt, completion = said.prompt_tokens, said.completion_tokens
+    sent = said.prompt_tokens_details or _Details()
+    made = said.completion_tokens_details or _Details()
+    if not 0 <= prompt <= 2**40 or not 0 <= completion <= 2**40:
+        return None
+    cached = _within(sent.cached_tokens or said.prompt_cache_hit_tokens, prompt)
+    written_ = _within(sent.cache_write_tokens, prompt - cached)
+    return Usage(prompt, completion, cached, written_, _within(made.reasoning_tokens, completion))
+
+
+def read_error(raw: Raw) -> ProviderError | None:
+    """The error object, or None where it is null. Codes and types only decide; the message is for classifying."""
+    try:
+        said = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return ProviderError(message="unreadable")
+    if said is None:
+        return None
+    if not isinstance(said, dict):
+        return ProviderError(message=str(said)[:500])
+    code = said.get("code")
+    return ProviderError(
+        code=str(code or "")[:100],
+        type=str(said.get("type") or "")[:100],
+        message=str(said.get("message") or "")[:500],
+        status=code if isinstance(code, int) and 400 <= code < 600 else 0,
+    )
+
+
+def written(choice: Fields) -> bytes:
+    """A choice as we promise it: `finish_reason` present and normalised, the provider's own word beside it."""
+    raw = choice.get("finish_reason", NULL)
+    native = text_of(raw)
+    finish = _quoted(FINISH.get(native.lower(), "stop")) if native else b"null"
+    rest = b"".join(
+        _quoted(k) + b":" + bytes(v) + b","
+        for k, v in choice.items()
+        if k not in ("finish_reason", "native_finish_reason")
+    )
+    return b"{" + rest + b'"finish_reason":' + finish + b',"native_finish_reason":' + _quoted(native or None) + b"}"
+
+
+def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> bytes:
+    """The `usage` object. `cost` is what the caller is billed; None is an endpoint without a price."""
+    parts = cost or Cost(0, 0, 0)
+    return (
+        b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d'
+        b',"cost":%s,"is_byok":%s'
+        b',"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0}'
+        b',"completion_tokens_details":{"reasoning_tokens":%d}'
+        b',"cost_details":{"upstream_inference_cost":%s,"upstream_inference_prompt_cost":%s'
+        b',"upstream_inference_completions_cost":%s}}'
+    ) % (
+        usage.prompt, usage.completion, usage.prompt + usage.completion,
+        dollars(billed).encode(), b"true" if byok else b"false",
+        usage.cached, usage.cache_write, usage.reasoning,
+        dollars(parts.total).encode() if cost else b"null",
+        dollars(parts.prompt).encode(), dollars(parts.completion).encode(),
+    )  # fmt: skip
+
+
+def text_of(raw: Raw | None) -> str:
+    """A JSON string; anything else counts as empty."""
+    if raw is None:
+        return ""
+    try:
+        return _text.decode(raw) or ""
+    except msgspec.DecodeError:
+        return ""
+
+
+_EMPTY = (b"null", b'""', b"[]", b"{}")
+_message = msgspec.json.Decoder(Fields | None)
+
+
+def _says_something(choice: Fields) -> bool:
+    return says_something(choice.get("message"))
+
+
+def says_something(message: Raw | None) -> bool:
+    """Whether a message or a delta holds anything but its role: text, reasoning, a tool call, a refusal, audio."""
+    if message is None:
+        return False
+    try:
+        fields = _message.decode(message) or {}
+    except msgspec.DecodeError:
+        return False
+    return any(bytes(v) not in _EMPTY for k, v in fields.items() if k != "role")
+
+
+def _within(count: int | None, most: int) -> int:
+    return min(max(count or 0, 0), most)

@@ -1,0 +1,204 @@
+"""A chat request in OpenAI's dialect: read what decides, and write what a provider is sent.
+
+The body is cut into its top-level fields once; what decides nothing stays the bytes it was. Fields that are ours
+alone are taken out, the model's name is the endpoint's, and usage is always asked for. A field nobody knows is
+passed on, never judged.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+Fields = dict[str, Raw]
+
+# What OpenRouter's clients say to the router and not to a model.
+OURS = frozenset(
+    {"model", "models", "provider", "route", "plugins", "preset", "transforms", "usage", "session_id", "trace"}
+    | {"stream_options", "user", "debug", "cache_control", "include_reasoning"}
+)
+
+_fields = msgspec.json.Decoder(Fields)
+_text = msgspec.json.Decoder(str | None)
+_texts = msgspec.json.Decoder(list[str] | None)
+_flag = msgspec.json.Decoder(bool | None)
+_count = msgspec.json.Decoder(int | None)
+_any = msgspec.json.Decoder()
+_encode = msgspec.json.encode
+_quoted = msgspec.json.Encoder().encode
+
+
+class BadRequest(ValueError):
+    """The caller's fault. `param` is the field, as OpenAI's errors name it."""
+
+    def __init__(self, param: str | None, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+        self.message = message
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    type: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a chat request says that decides anything; `fields` is all of it."""
+
+    fields: Fields
+    models: tuple[str, ...]
+    """`model`, then `models`, without repetition; empty if neither was given."""
+    stream: bool
+    provider: Any
+    """The `provider` preferences, decoded but not judged; None if absent."""
+    route: str | None
+    max_tokens: int | None
+    features: frozenset[str]
+    modalities: frozenset[str]
+    user: str
+    session: str
+    size: int
+    """Bytes of the body."""
+    rest: bytes
+    """Everything that goes on to a provider but `model`, as `"k":v,"k":v`."""
+
+
+def read(body: bytes) -> ChatRequest:
+    """Raises BadRequest, naming the field, what is wrong and what would be right."""
+    fields = _cut(body)
+    _check_messages(fields)
+    stream = bool(_get(fields, "stream", _flag, "true or false"))
+    return ChatRequest(
+        fields=fields,
+        models=_models(fields),
+        stream=stream,
+        provider=_get(fields, "provider", _any, "an object"),
+        route=_get(fields, "route", _text, "a string"),
+        max_tokens=_max_tokens(fields),
+        features=_features(fields) if len(fields) > 2 else frozenset(),
+        modalities=_modalities(fields["messages"]),
+        user=_get(fields, "user", _text, "a string") or "",
+        session=_session(fields),
+        size=len(body),
+        rest=_joined(fields, stream),
+    )
+
+
+def body_for(request: ChatRequest, upstream_model: str, added: Fields | None = None) -> bytes:
+    """The request as this provider is sent it. `added` are a route's fields, already without the caller's."""
+    more = b"".join(b"," + _quoted(k) + b":" + bytes(v) for k, v in added.items()) if added else b""
+    rest = b"," + request.rest if request.rest else b""
+    return b'{"model":' + _quoted(upstream_model) + rest + more + b"}"
+
+
+def added_by_route(request: ChatRequest, defaults: Raw | None, max_output_tokens: int | None) -> Fields:
+    """A route's `request.defaults` where the caller is silent, and its cap on the length of answers.
+
+    Raises BadRequest if the caller asks for more than the cap.
+    """
+    fields = request.fields
+    added = {k: v for k, v in _fields.decode(defaults).items() if k not in fields} if defaults is not None else {}
+    if max_output_tokens is not None:
+        if request.max_tokens is None:
+            added.pop("max_completion_tokens", None)
+            added["max_tokens"] = Raw(b"%d" % max_output_tokens)
+        elif request.max_tokens > max_output_tokens:
+            raise BadRequest(
+                "max_tokens",
+                f"max_tokens: this route allows at most {max_output_tokens}, not {request.max_tokens}",
+            )
+    return added
+
+
+def _cut(body: bytes) -> Fields:
+    try:
+        return _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest(None, "the body must be a JSON object") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # msgspec's message has a position and no text of the body.
+        raise BadRequest(None, f"the body is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise BadRequest(None, "the body is nested too deeply") from error
+
+
+def _check_messages(fields: Fields) -> None:
+    messages = fields.get("messages")
+    if messages is None:
+        raise BadRequest("messages", "messages: missing; give an array of at least one message")
+    text = bytes(messages).strip()
+    if not text.startswith(b"[") or text[1:-1].strip() == b"":
+        raise BadRequest("messages", "messages: must be an array of at least one message")
+
+
+def _get(fields: Fields, name: str, decoder: Any, want: str) -> Any:
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(name, f"{name}: must be {want}") from error
+
+
+def _models(fields: Fields) -> tuple[str, ...]:
+    model = _get(fields, "model", _text, "a string")
+    if model is not None and not model.strip():
+        raise BadRequest("model", "model: must not be empty; GET /v1/models lists what can be called")
+    more = _get(fields, "models", _texts, "an array of strings") if "models" in fields else None
+    names = ([model] if model else []) + (more or [])
+    if len(names) > 16:
+        raise BadRequest("models", f"models: {len(names)} names are too many; give at most 15")
+    return tuple(dict.fromkeys(names)) if len(names) > 1 else tuple(names)
+
+
+def _max_tokens(fields: Fields) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        count: int | None = _get(fields, name, _count, "a whole number")
+        if count is not None:
+            if not 1 <= count <= 2**31:
+                raise BadRequest(name, f"{name}: must be at least 1, not {count}")
+            return count
+    return None
+
+
+def _features(fields: Fields) -> frozenset[str]:
+    found = set()
+    if "tools" in fields and bytes(fields["tools"]) not in (b"null", b"[]"):
+        found.add("tools")
+    if "response_format" in fields:
+        wanted = _get(fields, "response_format", _FORMAT, "an object with a type")
+        if wanted is not None and wanted.type in ("json_schema", "json_object"):
+            found.add("structured_outputs" if wanted.type == "json_schema" else "json_object")
+    for name, feature in (("logprobs", "logprobs"), ("reasoning", "reasoning"), ("temperature", "temperature")):
+        if name in fields and bytes(fields[name]) not in (b"null", b"false"):
+            found.add(feature)
+    return frozenset(found)
+
+
+_FORMAT = msgspec.json.Decoder(ResponseFormat | None)
+
+# The words that begin a content part which is not text. Inside a string they would be escaped (`\"type\"`).
+_PARTS = ((b'"image_url"', "image"), (b'"input_audio"', "audio"), (b'"video_url"', "video"), (b'"file"', "file"))
+
+
+def _modalities(messages: Raw) -> frozenset[str]:
+    text = bytes(messages)
+    if b'"type"' not in text:
+        return _TEXT
+    return frozenset({"text", *(kind for word, kind in _PARTS if word in text)})
+
+
+_TEXT = frozenset({"text"})
+
+
+def _session(fields: Fields) -> str:
+    return (_get(fields, "session_id", _text, "a string") or "")[:256] if "session_id" in fields else ""
+
+
+def _joined(fields: Fields, stream: bool) -> bytes:
+    parts = [_quoted(k) + b":" + bytes(v) for k, v in fields.items() if k not in OURS]
+    if stream:
+        parts.append(b'"stream_options":{"include_usage":true}')
+    return b",".join(parts)

@@ -1,0 +1,141 @@
+"""A streamed answer in OpenAI's dialect, event by event.
+
+Most chunks of a stream differ in their choices alone. After the first one with content is read in full, what stands
+before and behind the choices is known, and a chunk that has the same around them gets ours put in its place
+without being parsed; any other is read in full again.
+"""
+
+import msgspec
+from byway_contract.money import Usage
+from msgspec import Raw
+
+from byway_proxy.carry.dialects.openai_answer import (
+    FINISH,
+    BadAnswer,
+    Fields,
+    Identity,
+    ProviderError,
+    cut,
+    read_choices,
+    read_error,
+    read_usage,
+    says_something,
+    text_of,
+    written,
+)
+from byway_proxy.carry.sse import EventTooLarge, Splitter, data_of
+
+_quoted = msgspec.json.Encoder().encode
+_NO_FINISH = b'"finish_reason":null'
+_FINISH = b'"finish_reason":"'
+_CHUNK = b"chat.completion.chunk"
+_DROPPED = frozenset({"id", "object", "created", "model", "provider", "choices", "usage", "error"})
+
+
+class Stream:
+    """What a stream has said so far, and its events made ours.
+
+    `feed` may be called until `done`; whoever calls it looks at `content` (has anything been said?), `finish`,
+    `usage` and `error` in between.
+    """
+
+    __slots__ = (
+        "_around", "_foot", "_head", "_identity", "_print", "_splitter", "chunks", "content", "done", "error",
+        "finish", "native_finish", "upstream_id", "usage",
+    )  # fmt: skip
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._splitter = Splitter()
+        self._head = b"data: " + identity.head(_CHUNK)
+        self._foot = b""
+        self._around: tuple[bytes, bytes] | None = None
+        self._print = b""
+        self.content = False
+        self.chunks = 0
+        """Chunks that said something: about as many as tokens, for when the provider does not count."""
+        self.finish = ""
+        self.native_finish = ""
+        self.upstream_id = ""
+        self.usage: Usage | None = None
+        self.error: ProviderError | None = None
+        self.done = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events in `data` as ours, each with its blank line. Raises BadAnswer."""
+        try:
+            events = self._splitter.feed(data)
+        except EventTooLarge as error:
+            raise BadAnswer("the provider sent an event without an end") from error
+        out: list[bytes] = []
+        around = self._around
+        for event in events:
+            if around is not None and event.startswith(around[0]) and event.endswith(around[1]):
+                choices = event[len(around[0]) : -len(around[1])]
+                if choices.endswith(b"}]") and _NO_FINISH in choices and _FINISH not in choices:
+                    self.chunks += 1
+                    out.append(self._head + choices + self._foot)
+                    continue
+            self._read(event, out)
+            around = self._around
+        return out
+
+    def end(self) -> list[bytes]:
+        """The provider has closed the stream: what is left of it. Raises BadAnswer."""
+        out: list[bytes] = []
+        rest = self._splitter.end()
+        if rest:
+            self._read(rest, out)
+        return out
+
+    def usage_event(self, usage: bytes) -> bytes:
+        """The one chunk with `usage`, and no choices."""
+        return b"data: " + self._identity.head(_CHUNK) + self._print + b',"choices":[],"usage":' + usage + b"}\n\n"
+
+    def _read(self, event: bytes, out: list[bytes]) -> None:
+        data = data_of(event)
+        if data is None or self.done:
+            return  # a comment keeps the provider's connection alive, not our client's
+        if data == b"[DONE]":
+            self.done = True
+            return
+        fields = cut(data)
+        if "error" in fields:
+            self.error = read_error(fields["error"])
+            if self.error is not None:
+                self.done = True
+                return
+        if "usage" in fields:
+            self.usage = read_usage(fields["usage"]) or self.usage
+        choices = read_choices(fields.get("choices"))
+        if choices:
+            out.append(self._chunk(event, fields, choices))
+
+    def _chunk(self, event: bytes, fields: Fields, choices: list[Fields]) -> bytes:
+        if not self.upstream_id:
+            self.upstream_id = text_of(fields.get("id"))[:256]
+            self._print = b"" if "system_fingerprint" in fields else b',"system_fingerprint":null'
+        says = any(says_something(c.get("delta")) for c in choices)
+        self.chunks += says
+        self.content = self.content or says
+        native = next((n for n in (text_of(c.get("finish_reason")) for c in choices) if n), "")
+        if native:
+            self.native_finish, self.finish = native, FINISH.get(native.lower(), "stop")
+        rest = b"".join(b"," + _quoted(k) + b":" + bytes(v) for k, v in fields.items() if k not in _DROPPED)
+        if says and not native:
+            self._learn(event, fields["choices"], rest)
+        written_choices = b",".join(written(c) for c in choices)
+        return self._opening() + b',"choices":[' + written_choices + b"]" + rest + b"}\n\n"
+
+    def _opening(self) -> bytes:
+        return b"data: " + self._identity.head(_CHUNK) + self._print
+
+    def _learn(self, event: bytes, choices: Raw, rest: bytes) -> None:
+        if b"\n" in event:
+            return
+        raw = bytes(choices)
+        before, found, behind = event.partition(raw)
+        if found and behind and _NO_FINISH in raw:
+            self._around = (before, behind)
+            self._head = self._opening() + b',"choices":'
+            self._foot = rest + b"}\n\n"
