@@ -1,0 +1,34 @@
+"""Who is asking, and may they ask at all? Decided from the table and the request's credential alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from byway_contract.table import Anonymous
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sends a request. `namespace` is the tenant, for what it may call and what it pays."""
+
+    namespace: str
+    service_account: str = ""
+    access_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Answered with 401."""
+
+    message: str
+
+
+def admit(callers: Mapping[str, Anonymous]) -> Caller | Denied:
+    """The caller of a request that proves nothing about itself.
+
+    A credential that is brought along is not looked at while callers have no other identity than this one: clients
+    insist on sending one, and it is never passed on.
+    """
+    anonymous = callers.get("anonymous")
+    if anonymous is None:
+        return Denied("no credential, and this table lets nobody in without one")
+    return Caller(anonymous.namespace)
