@@ -4,28 +4,31 @@ aiohttp parses the request and owns the connection; its response objects are not
 more than everything else an answer takes (412 → 161 µs a request, together with our own client upstream).
 """
 
-import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Protocol
 
 from aiohttp import web
+
+from byway_proxy.carry.outlet import ClientGone
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 JSON = b"Content-Type: application/json\r\n"
 EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 
 
-class ClientGone(ConnectionError):
-    """Nobody reads any more, or too slowly to be waited for."""
+class Connection(Protocol):
+    on_drained: Callable[[], None] | None
 
 
 class Reply:
     """Either `whole`, or `open` and then `send` until `end`. aiohttp takes it for its response object."""
 
-    __slots__ = ("_blocked_s", "_chunked", "_request", "keep_alive", "started")
+    __slots__ = ("_chunked", "_connection", "_request", "keep_alive", "started")
 
-    def __init__(self, request: web.BaseRequest, keep_alive: bool, blocked_s: float) -> None:
+    def __init__(self, request: web.BaseRequest, connection: Connection, keep_alive: bool) -> None:
         self._request = request
-        self._blocked_s = blocked_s
+        self._connection = connection
         self._chunked = request.version >= (1, 1)
         self.keep_alive = keep_alive and request.keep_alive
         self.started = False
@@ -52,19 +55,22 @@ class Reply:
         connection = b"" if self.keep_alive else b"Connection: close\r\n"
         self._write(b"HTTP/1.1 200 OK\r\n" + headers + framing + connection + b"\r\n" + self._framed(first))
 
-    async def send(self, data: bytes) -> None:
-        """Raises ClientGone if it left, or has not read for the time that a write may block."""
+    def send(self, data: bytes) -> bool:
+        """More of an open stream; whether the client keeps up. If not, wait for `on_drained` before sending more.
+
+        Raises ClientGone.
+        """
         self._write(self._framed(data))
-        protocol = self._request.protocol
-        if protocol.writing_paused:
-            try:
-                async with asyncio.timeout(self._blocked_s):
-                    await self._request.writer.drain()
-            except TimeoutError as error:
-                self.abort()
-                raise ClientGone("the client has stopped reading") from error
-            except ConnectionError as error:
-                raise ClientGone("the client has left") from error
+        return not self._request.protocol.writing_paused
+
+    @property
+    def on_drained(self) -> Callable[[], None] | None:
+        return self._connection.on_drained
+
+    @on_drained.setter
+    def on_drained(self, then: Callable[[], None] | None) -> None:
+        """Called when a client that did not keep up has caught up."""
+        self._connection.on_drained = then
 
     def end(self, last: bytes = b"") -> None:
         self._write(self._framed(last) + (b"0\r\n\r\n" if self._chunked else b""))

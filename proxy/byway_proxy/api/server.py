@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import StreamReader, web
@@ -15,7 +16,8 @@ from aiohttp.web_protocol import RequestHandler
 from byway_process.logs import Log
 
 from byway_proxy.api.errors import ApiError
-from byway_proxy.api.reply import JSON, ClientGone, Reply
+from byway_proxy.api.reply import JSON, Reply
+from byway_proxy.carry.outlet import ClientGone
 
 MIB = 1024 * 1024
 
@@ -29,8 +31,6 @@ class Limits:
     """For the whole body to arrive."""
     head_s: float = 10.0
     """For a head to arrive, and for a kept connection to say something."""
-    blocked_s: float = 30.0
-    """How long a single write may wait for a client that does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,9 @@ class Server:
         )
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
-        reply = Reply(request, not self.draining, self._limits.blocked_s)
+        connection = request.protocol
+        assert isinstance(connection, _Connection)
+        reply = Reply(request, connection, not self.draining)
         self.inflight += 1
         self.idle.clear()
         held = 0
@@ -186,7 +188,16 @@ class _Listener(web.Server):
 
 
 class _Connection(RequestHandler):
-    __slots__ = ()
+    __slots__ = ("on_drained",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_drained: Callable[[], None] | None = None
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.on_drained is not None:
+            self.on_drained()
 
     def handle_error(  # what a stranger sent is neither logged nor sent back
         self,

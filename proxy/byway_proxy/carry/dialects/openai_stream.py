@@ -90,7 +90,17 @@ class Stream:
 
     def usage_event(self, usage: bytes) -> bytes:
         """The one chunk with `usage`, and no choices."""
-        return b"data: " + self._identity.head(_CHUNK) + self._print + b',"choices":[],"usage":' + usage + b"}\n\n"
+        return self._opening() + b',"choices":[],"usage":' + usage + b"}\n\n"
+
+    def error_event(self, code: int, error_type: str, message: str) -> bytes:
+        """The last chunk of an answer that broke: whole, since clients raise on a bare error."""
+        error = _quoted({"code": code, "message": message, "metadata": {"error_type": error_type}})
+        choice = b'{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":null}'
+        return self._opening() + b',"error":' + error + b',"choices":[' + choice + b"]}\n\n"
+
+    def extra_event(self, field: bytes) -> bytes:
+        """A chunk without choices, for what our API adds beside the answer."""
+        return self._opening() + b',"choices":[],' + field + b"}\n\n"
 
     def _read(self, event: bytes, out: list[bytes]) -> None:
         data = data_of(event)

@@ -1,0 +1,142 @@
+"""`POST /chat/completions`: read, admit, choose, carry; and say in OpenRouter's words why not."""
+
+import msgspec
+
+from byway_proxy.admit.admit import Caller
+from byway_proxy.api.callers import caller_of
+from byway_proxy.api.errors import ApiError
+from byway_proxy.api.refusals import from_giving_up, from_nothing
+from byway_proxy.api.reply import Reply
+from byway_proxy.api.server import Received
+from byway_proxy.api.serving import Serving
+from byway_proxy.carry.carry import GaveUp, carry
+from byway_proxy.carry.dialects.openai_answer import Identity
+from byway_proxy.carry.dialects.openai_request import BadRequest, ChatRequest, read
+from byway_proxy.carry.dialects.openai_stream import Stream
+from byway_proxy.carry.job import About, Job, Means
+from byway_proxy.carry.outlet import ClientGone
+from byway_proxy.carry.relay import DONE
+from byway_proxy.choose.choose import Choice, choose
+from byway_proxy.choose.explain import explain, explain_nothing
+from byway_proxy.choose.nothing import Nothing
+from byway_proxy.choose.view import View
+from byway_proxy.choose.wanted import PLAIN, TEXT, BadPreference, Wanted, preferences
+from byway_proxy.meter.ids import generation_id
+from byway_proxy.meter.log import LogFull
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Chat:
+    def __init__(self, serving: Serving, means: Means) -> None:
+        self._serving = serving
+        self._means = means
+
+    async def __call__(self, received: Received, reply: Reply) -> None:
+        means = self._means
+        created = int(means.wall())
+        generation = generation_id(created, means.random_bytes(16))
+        outcome = "client_cancel"
+        try:
+            outcome = await self._answer(received, reply, generation, created)
+        except ApiError as error:
+            outcome = str(error.status)
+            error.more_headers += b"X-Generation-Id: %s\r\n" % generation.encode()
+            raise
+        finally:
+            means.tally.requests["chat", outcome] += 1
+
+    async def _answer(self, received: Received, reply: Reply, generation: str, created: int) -> str:
+        view, heads = self._serving.current()
+        caller = caller_of(view)
+        request = _read(received.body)
+        wanted = _wanted(request, caller)
+        explaining = received.header("X-Byway-Explain") == "1"
+        choice = self._choose(wanted, view, explaining)
+        headers = b"X-Generation-Id: %s\r\n" % generation.encode()
+        if choice.ignored:
+            headers += b"X-Byway-Ignored: %s\r\n" % ", ".join(choice.ignored).encode("ascii", "replace")
+        explained = _encode({"explain": explain(choice)}) if explaining else None
+        job = Job(
+            request, caller, choice, heads, generation, created, headers, _about(received, request), explained
+        )
+        try:
+            return await carry(job, self._means, reply)
+        except GaveUp as gave_up:
+            error = from_giving_up(gave_up, request.models)
+            if explained is not None:
+                error.metadata["explain"] = explain(choice)
+            return _told(error, job, reply)
+        except BadRequest as bad:
+            raise _bad_request(bad) from bad
+        except LogFull as full:
+            raise ApiError(
+                503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
+            ) from full
+
+    def _choose(self, wanted: Wanted, view: View, explaining: bool) -> Choice:
+        try:
+            return choose(wanted, view, self._means.health, self._means.now(), self._means.dice)
+        except Nothing as nothing:
+            error = from_nothing(nothing)
+            if explaining:
+                error.metadata["explain"] = explain_nothing(nothing)
+            raise error from nothing
+
+
+def _read(body: bytes) -> ChatRequest:
+    try:
+        return read(body)
+    except BadRequest as bad:
+        raise _bad_request(bad) from bad
+
+
+def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
+    if not request.models:
+        raise ApiError(400, "model: missing; GET /v1/models lists what can be called", param="model")
+    try:
+        wishes = PLAIN
+        if request.provider is not None or request.route is not None:
+            wishes = preferences(request.provider, request.route)
+    except BadPreference as bad:
+        raise ApiError(400, str(bad), param=bad.path) from bad
+    return Wanted(
+        namespace=caller.namespace,
+        models=request.models,
+        preferences=wishes,
+        max_tokens=request.max_tokens or 0,
+        prompt_bytes=request.size,
+        features=request.features,
+        modalities=TEXT if len(request.modalities) == 1 else tuple(sorted(request.modalities)),
+        streamed=request.stream,
+    )
+
+
+def _about(received: Received, request: ChatRequest) -> About:
+    headers = received.request.headers
+    get = headers.get
+    return About(
+        user=request.user[:256],
+        session=(request.session or get("x-session-id", ""))[:256],
+        referer=get("HTTP-Referer", "")[:256],
+        title=(get("X-OpenRouter-Title") or get("X-Title") or "")[:128],
+        user_agent=get("User-Agent", "")[:128],
+    )
+
+
+def _bad_request(bad: BadRequest) -> ApiError:
+    return ApiError(400, bad.message, param=bad.param)
+
+
+def _told(error: ApiError, job: Job, reply: Reply) -> str:
+    """Nobody answered: with a status if it is still ours to give, else as the last words of the open stream."""
+    if not reply.started:
+        raise error
+    slot = job.choice.candidates[-1].slot
+    stream = Stream(Identity(job.generation, job.created, slot.endpoint.model, slot.account.display_name))
+    kind = str(error.as_object()["metadata"]["error_type"])
+    try:
+        reply.end(stream.error_event(error.status, kind, error.message) + DONE)
+    except ClientGone:
+        return "client_cancel"
+    return str(error.status)

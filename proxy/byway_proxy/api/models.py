@@ -1,0 +1,135 @@
+"""`GET /models` and `GET /models/{id}`: what the caller may call, in OpenRouter's fields and OpenAI's."""
+
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+from byway_contract.money import MILLION, NANO, Price
+
+from byway_proxy.api.callers import caller_of
+from byway_proxy.api.errors import ApiError
+from byway_proxy.api.reply import JSON, Reply
+from byway_proxy.api.server import Received
+from byway_proxy.api.serving import Serving
+from byway_proxy.choose.listing import Listed, nearest, visible_models
+from byway_proxy.choose.view import View
+
+_encode = msgspec.json.Encoder().encode
+MOST = 1000
+LIMIT = 500
+
+# Features of the table, and the parameters that OpenRouter's list names for them.
+_PARAMETERS = {
+    "tools": ("tools", "tool_choice"),
+    "structured_outputs": ("structured_outputs", "response_format"),
+    "json_object": ("response_format",),
+    "reasoning": ("reasoning", "include_reasoning"),
+    "temperature": ("temperature",),
+    "logprobs": ("logprobs", "top_logprobs"),
+}
+
+
+class Models:
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._listed: tuple[str, View, tuple[dict[str, Any], ...]] | None = None
+
+    async def all(self, received: Received, reply: Reply) -> None:
+        """`offset` and `limit` page; without either the list is whole. A client pages while a page is full, so
+        ignoring `offset` would keep it here for ever."""
+        entries = self._entries()
+        query = parse_qs(received.request.raw_path.partition("?")[2])
+        if "offset" in query or "limit" in query:
+            offset, limit = _whole(query, "offset", 0), min(_whole(query, "limit", LIMIT), MOST)
+        else:
+            offset, limit = 0, len(entries)
+        page = entries[offset : offset + limit]
+        body = {"object": "list", "data": page, "links": {"next": None}, "total_count": len(entries)}
+        reply.whole(200, JSON, _encode(body))
+
+    async def one(self, received: Received, reply: Reply) -> None:
+        """The slash in a model's name may come encoded or not: OpenAI's client encodes it."""
+        name = unquote(received.path.removeprefix("/v1/models/"))
+        for entry in self._entries():
+            if entry["id"] == name:
+                reply.whole(200, JSON, _encode(entry))
+                return
+        view, _ = self._serving.current()
+        near = nearest(view, caller_of(view).namespace, name)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ApiError(404, f'no model named "{name[:200]}" here{hint} GET /v1/models lists all', param="model")
+
+    def _entries(self) -> tuple[dict[str, Any], ...]:
+        """Made once for each table and namespace; only the last is kept."""
+        view, _ = self._serving.current()
+        namespace = caller_of(view).namespace
+        kept = self._listed
+        if kept is None or kept[0] != namespace or kept[1] is not view:
+            entries = tuple(_entry(listed) for listed in visible_models(view, namespace))
+            kept = self._listed = (namespace, view, entries)
+        return kept[2]
+
+
+def _entry(listed: Listed) -> dict[str, Any]:
+    author = listed.id.split("/", 1)[0] if "/" in listed.id else "byway"
+    return {
+        "id": listed.id,
+        "object": "model",
+        "owned_by": author,
+        "canonical_slug": listed.id,
+        "name": listed.name,
+        "created": listed.created,
+        "description": listed.description,
+        "context_length": listed.context_length,
+        "architecture": {
+            "modality": f"{'+'.join(listed.input_modalities)}->{'+'.join(listed.output_modalities)}",
+            "input_modalities": listed.input_modalities,
+            "output_modalities": listed.output_modalities,
+            "tokenizer": "Other",
+            "instruct_type": None,
+        },
+        "pricing": pricing(listed.price),
+        "top_provider": {
+            "context_length": listed.context_length,
+            "max_completion_tokens": listed.max_output_tokens,
+            "is_moderated": False,
+        },
+        "per_request_limits": None,
+        "supported_parameters": _parameters(listed.features),
+        "default_parameters": None,
+        "supported_voices": None,
+        "knowledge_cutoff": listed.knowledge_cutoff,
+        "links": {"details": f"/api/v1/models/{listed.id}"},
+    }
+
+
+def pricing(price: Price | None) -> dict[str, str]:
+    """US dollars per token, as decimal strings; -1 where nobody knows, as OpenRouter says of its router."""
+    if price is None:
+        return {"prompt": "-1", "completion": "-1"}
+    found = {"prompt": per_token(price.input), "completion": per_token(price.output)}
+    if price.per_request:
+        found["request"] = per_token(price.per_request * MILLION)
+    if price.cache_read is not None:
+        found["input_cache_read"] = per_token(price.cache_read)
+    if price.cache_write is not None:
+        found["input_cache_write"] = per_token(price.cache_write)
+    return found
+
+
+def per_token(per_million: int) -> str:
+    """Nanodollars per million tokens as US dollars per token: exact, 15 decimals at most."""
+    whole, rest = divmod(per_million, NANO * MILLION)
+    return f"{whole}.{rest:015d}".rstrip("0").rstrip(".")
+
+
+def _parameters(features: tuple[str, ...] | None) -> list[str]:
+    known = ["max_tokens", "stop", "seed", "top_p"]
+    return known + list(dict.fromkeys(p for f in features or () for p in _PARAMETERS.get(f, ())))
+
+
+def _whole(query: dict[str, list[str]], name: str, default: int) -> int:
+    text = query.get(name, [str(default)])[-1]
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise ApiError(400, f"{name}: must be a whole number from 0", param=name)
+    return int(text)

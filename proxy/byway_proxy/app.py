@@ -1,0 +1,298 @@
+"""The proxy as a process: its parts put together, how it begins, and how it ends without breaking a stream."""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+from byway_contract.report import Report
+from byway_contract.stream import Pod
+from byway_contract.table import Table
+from byway_process.logs import Level, Log, adopt_library_logs
+from byway_process.running import quieten_gc
+from byway_process.settings import SettingsError, read
+
+from byway_proxy.api.admin import Admin, Explain
+from byway_proxy.api.chat import Chat
+from byway_proxy.api.metrics import Collector, Vitals
+from byway_proxy.api.models import Models
+from byway_proxy.api.server import Limits, Server
+from byway_proxy.api.serving import Serving
+from byway_proxy.carry.deadlines import Deadlines
+from byway_proxy.carry.job import Means, Patience
+from byway_proxy.carry.retries import RetryBudget
+from byway_proxy.carry.tally import Tally
+from byway_proxy.carry.upstream.client import Client, egress_of
+from byway_proxy.choose.health import Health
+from byway_proxy.choose.health import Limits as HealthLimits
+from byway_proxy.control.control import Control, ControlSettings
+from byway_proxy.control.keep import Keep
+from byway_proxy.control.stream import Address
+from byway_proxy.meter.log import Log as RecordLog
+from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.ship import Shipper
+
+BUILD = "byway-proxy/0.1.0"
+MIB = 1024 * 1024
+# uvloop takes one connection per listener and turn of the loop; several keep a burst from waiting.
+LISTENERS = 4
+LAG_EVERY_S = 0.25
+
+
+class Settings(msgspec.Struct, frozen=True):
+    log_dir: str
+    """Where the log of attempts is kept; one proxy's alone."""
+    control: str
+    """The operator: `unix:/path/to/socket` or `https://host:port`."""
+    ledger: str
+    """The ledger: `unix:/path/to/socket` or `http://host:port`."""
+    name: str = "proxy"
+    listen: str = "127.0.0.1:8080"
+    """For callers. Several proxies of one machine may share it."""
+    admin: str = "127.0.0.1:9090"
+    """Health and metrics."""
+    socket: str = ""
+    """A unix socket that explains; only this user may connect."""
+    keep: str = ""
+    """A folder on a memory-backed file system for the last good table."""
+    egress_proxy: str = ""
+    """`http://[user:password@]host:port` that every provider is reached through."""
+    drain_s: float = 30.0
+    """How long requests under way may take when the process is asked to end."""
+    connect_s: float = 3.0
+    first_token_s: float = 60.0
+    idle_s: float = 150.0
+    request_s: float = 900.0
+    comment_s: float = 10.0
+    blocked_s: float = 30.0
+    body_mib: int = 32
+    """The largest request body."""
+    eject: bool = True
+    """Whether endpoints that keep failing are left alone for a while."""
+    report_gap_s: float = 1.0
+    log_level: Level = "info"
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsError."""
+    settings = read(Settings, environment)
+    for listen in (settings.listen, settings.admin):
+        address_of(listen)
+    return settings
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Raises SettingsError."""
+    host, colon, port = listen.rpartition(":")
+    if not host or not colon or not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"want host:port, as in 127.0.0.1:8080, not {listen!r}")
+    return host.strip("[]"), int(port)
+
+
+class Proxy:
+    """All parts of one process. `serve` runs them."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings, self._log = settings, log
+        self._lag_s = 0.0
+        self._live_since = loop.time()
+        self._draining = False
+        self.serving = Serving()
+        self.health = Health(HealthLimits(eject=settings.eject))
+        self.records = RecordLog(Path(settings.log_dir), build=BUILD)
+        self.meter = Meter(self.records)
+        self.shipper = Shipper(self.records, settings.ledger, log)
+        self.tally = Tally()
+        egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
+        self.client = Client(egress_proxy=egress)
+        self.deadlines = Deadlines(loop)
+        self.means = Means(
+            client=self.client,
+            deadlines=self.deadlines,
+            health=self.health,
+            meter=self.meter,
+            retries=RetryBudget(),
+            tally=self.tally,
+            dice=random.Random(),
+            now=loop.time,
+            wall=time.time,
+            random_bytes=os.urandom,
+            patience=_patience(settings),
+        )
+        self.control = self._new_control()
+        self.server = self._new_server()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Until `stop`; then drain. Raises OSError if an address cannot be had."""
+        async with AsyncExitStack() as ending:
+            ending.callback(self.records.close)
+            ending.callback(self.deadlines.close)
+            ending.push_async_callback(self.client.close)
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(t) for t in (self.control.run(), self.shipper.run(), self._measure_lag())
+                ]
+                await self._listen_for_admin(ending)
+                listeners = await self._listen()
+                quieten_gc()
+                self._log.info("the proxy serves", listening=self._settings.listen, admin=self._settings.admin)
+                await stop.wait()
+                await self._drain(listeners)
+                for task in running:
+                    task.cancel()
+        self._log.info("the proxy ends")
+
+    async def _apply(self, table: Table) -> None:
+        self.serving.swap(table)
+        self.health.retain(set(table.endpoints), set(table.accounts))
+        self._live_since = asyncio.get_running_loop().time()
+
+    async def _drain(self, listeners: list[asyncio.Server]) -> None:
+        """Nobody new; whoever is here may finish; what is booked is brought to the ledger."""
+        self._draining = self.server.draining = True
+        self._log.info("draining", inflight=self.server.inflight, at_most_s=self._settings.drain_s)
+        for listener in listeners:
+            listener.close()
+        self.server.close_idle()
+        try:
+            async with asyncio.timeout(self._settings.drain_s):
+                await self.server.idle.wait()
+        except TimeoutError:
+            self._log.warning("requests outlast the drain and are cut", inflight=self.server.inflight)
+        await self.server.shut_down()
+        self.meter.catch_up()
+        if not await self.shipper.flush(5.0):
+            self._log.warning("records are left for the next start to ship", records=self.records.unshipped)
+
+    def _not_ready(self) -> str:
+        if self._draining:
+            return "draining"
+        if not self.serving.ready:
+            return "no table yet"
+        if not self.meter.ready:
+            return "the log of attempts takes none"
+        return self.shipper.stopped
+
+    def _report(self) -> Report:
+        endpoints, keys = self.health.report(self.means.now(), self.means.wall())
+        return Report(
+            serving=self.serving.hash,
+            ready=not self._not_ready(),
+            inflight=self.server.inflight,
+            loop_lag_ms=round(self._lag_s * 1000, 1),
+            endpoints=endpoints,
+            provider_keys=keys,
+        )
+
+    def _new_control(self) -> Control:
+        settings = self._settings
+        pod = Pod(settings.name, f"{os.getpid()}-{time.time_ns()}")
+        keep = Keep(Path(settings.keep), self._log) if settings.keep else None
+        return Control(
+            pod,
+            BUILD,
+            ControlSettings(Address(settings.control), report_gap_s=settings.report_gap_s),
+            self._log,
+            self._apply,
+            self._report,
+            on_fleet=self._shared_by,
+            keep=keep,
+        )
+
+    def _shared_by(self, proxies: int) -> None:
+        self.health.proxies = max(1, proxies)
+
+    def _new_server(self) -> Server:
+        chat, models = Chat(self.serving, self.means), Models(self.serving)
+        return Server(
+            {
+                ("POST", "/v1/chat/completions"): chat,
+                ("GET", "/v1/models"): models.all,
+                ("GET", "/v1/models/"): models.one,
+            },
+            Limits(body_bytes=self._settings.body_mib * MIB),
+            self._log,
+        )
+
+    async def _listen(self) -> list[asyncio.Server]:
+        host, port = address_of(self._settings.listen)
+        loop = asyncio.get_running_loop()
+        factory = self.server.protocol_factory()
+        return [await loop.create_server(factory, sock=_bound(host, port), backlog=1024) for _ in range(LISTENERS)]
+
+    async def _listen_for_admin(self, ending: AsyncExitStack) -> None:
+        vitals = Vitals(
+            table_hash=lambda: self.serving.hash,
+            table_seq=lambda: self.control.live.seq if self.control.live else 0,
+            table_age_s=lambda: self.means.now() - self._live_since if self.serving.ready else 0.0,
+            connected=lambda: self.control.connected,
+            inflight=lambda: self.server.inflight,
+            lag_s=lambda: self._lag_s,
+            unshipped=lambda: self.records.unshipped,
+        )
+        registry = Collector(self.tally, self.meter, vitals).registry()
+        admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)
+        host, port = address_of(self._settings.admin)
+        await _site(ending, admin.routes(), lambda runner: web.TCPSite(runner, host, port))
+        if self._settings.socket:
+            explain = Explain(self.serving, self.health, self.means.now, self.means.dice)
+            mask = os.umask(0o177)
+            try:
+                await _site(ending, explain.routes(), lambda runner: web.UnixSite(runner, self._settings.socket))
+            finally:
+                os.umask(mask)
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self._lag_s = max(loop.time() - due, 0.0)
+            self.meter.catch_up()
+
+
+async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
+    adopt_library_logs(log)
+    await Proxy(settings, log).serve(stop)
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        connect_s=settings.connect_s,
+        first_token_s=settings.first_token_s,
+        idle_s=settings.idle_s,
+        request_s=settings.request_s,
+        comment_s=settings.comment_s,
+        blocked_s=settings.blocked_s,
+    )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Accepted connections inherit the buffers: small ones, so that a client that does not read holds little."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 * 1024)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+async def _site(ending: AsyncExitStack, routes: list[web.RouteDef], site: "Site") -> None:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    ending.push_async_callback(runner.cleanup)
+    await site(runner).start()

@@ -1,0 +1,282 @@
+"""One try at one endpoint, up to the moment that its answer is worth delivering.
+
+    place at the endpoint --> INTENT in the log --> connect, send --> head --> content
+                                                                                 |
+    Refused <-- anything that goes wrong before ---------------------------------+--> Answered
+
+It obeys: what a failure means is decided in `refusing`, what happens next in `failover`. Whatever happens, it gives
+its place back and settles once.
+"""
+
+import asyncio
+
+from byway_contract.money import Usage, cost
+from byway_contract.records import Intent, Outcome, Settle, UsageFrom
+
+from byway_proxy.carry.deadlines import Watch
+from byway_proxy.carry.dialects import openai_answer, openai_request
+from byway_proxy.carry.dialects.openai_answer import BadAnswer, Identity, ProviderError, Whole, usage_bytes
+from byway_proxy.carry.dialects.openai_stream import Stream
+from byway_proxy.carry.failover import Answered, Refused
+from byway_proxy.carry.job import Job, Means, Patience
+from byway_proxy.carry.refusing import by_error, by_failure, error_in
+from byway_proxy.carry.upstream.failures import Failure
+from byway_proxy.choose.choose import Candidate
+from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.ids import attempt_id
+
+ERROR_BYTES = 64 * 1024
+"""Enough of a provider's error to see what it means."""
+
+
+class TimedOut(Exception):
+    """A deadline of ours has passed."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(kind)
+        self.kind: Kind = kind
+
+
+class Attempt:
+    __slots__ = (
+        "_began", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error", "exchange", "first_token_ms",
+        "held", "identity", "patience", "stream", "watch", "whole",
+    )  # fmt: skip
+
+    def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
+        self._job, self._means = job, means
+        self.candidate = candidate
+        slot = candidate.slot
+        route = slot.route
+        self.patience: Patience = means.patience if route is None else means.patience.under(route.timeouts)
+        self._began = means.now()
+        self._id = attempt_id(int(means.wall() * 1000), means.random_bytes(10))
+        self.identity = Identity(job.generation, job.created, slot.endpoint.model, slot.account.display_name)
+        self._intent = self._described(number)
+        self._place = means.health.begin(slot, self._began)
+        self._settled = False
+        self.first_token_ms: float | None = None
+        self.held: list[bytes] = []
+        """Events that came before the answer was worth delivering."""
+        self.error: ProviderError | None = None
+        """What the provider said was wrong, for a caller whose fault it is."""
+        self.whole: Whole | None = None
+        self.stream: Stream | None = Stream(self.identity) if job.request.stream else None
+        body = self._body()
+        head = job.heads.of(slot.account_id)
+        self.exchange = means.client.exchange(
+            head.origin, head.with_length(len(body)), body, connect_s=self.patience.connect_s
+        )
+        self.watch = Watch(ends_at, self._expired)
+
+    async def run(self) -> Answered | Refused:
+        """Raises LogFull if the log cannot take the INTENT: then nothing was sent."""
+        if self._place is None:
+            return Refused("at_capacity", sent=False)
+        try:
+            self._means.meter.begin(self._intent)
+        except BaseException:
+            self._means.health.end(self._place)
+            raise
+        try:
+            refused = await self._ask()
+        except asyncio.CancelledError:
+            self.settle("client_cancel", *self.estimated(), answered=True, reason="")
+            raise
+        except BaseException:
+            self.settle("failed", answered=False, reason="bug")
+            raise
+        if refused is None:
+            self._means.health.answered(self._place, self._means.now(), self.first_token_ms)
+            return Answered()
+        self._fail(refused)
+        return refused
+
+    def settle(
+        self,
+        outcome: Outcome,
+        usage: Usage = Usage(),
+        usage_from: UsageFrom = "unknown",
+        *,
+        answered: bool,
+        reason: str,
+        status: int = 0,
+    ) -> Settle | None:
+        """Ends the attempt everywhere: the socket, the watch, the place, the log. None if it had ended before."""
+        if self._settled:
+            return None
+        self._settled = True
+        if outcome != "ok" or self.stream is None:
+            # A stream that ended well still waits, and not for ever, for its connection's end: see `relay`.
+            self._means.deadlines.remove(self.watch)
+            self.exchange.close()
+        if self._place is not None:
+            self._means.health.end(self._place)
+        said = self.stream or self.whole
+        settle = self._means.meter.settle(
+            self._id, outcome, usage, usage_from,
+            answered=answered, reason=reason, status=status or self.exchange.status,
+            first_token_ms=self.first_token_ms,
+            duration_ms=round((self._means.now() - self._began) * 1000, 3),
+            finish=said.finish if said else "",
+            native_finish=said.native_finish[:64] if said else "",
+            upstream_id=said.upstream_id if said else "",
+        )  # fmt: skip
+        self._count(settle)
+        return settle
+
+    def settled_well(self) -> tuple[Settle | None, bytes]:
+        """The end of an answer that came whole: its record, and its `usage` as the client reads it."""
+        said = self.stream or self.whole
+        assert said is not None
+        usage, source = (said.usage, "provider") if said.usage is not None else self.estimated()
+        settle = self.settle("ok", usage, source, answered=True, reason="")
+        return settle, self.usage_of(settle, usage)
+
+    def usage_of(self, settle: Settle | None, usage: Usage) -> bytes:
+        price = self._intent.price
+        counted = settle.usage if settle is not None else usage
+        parts = cost(counted, price) if price is not None else None
+        return usage_bytes(counted, parts, settle.billed if settle is not None else 0, self._intent.byok)
+
+    def estimated(self) -> tuple[Usage, UsageFrom]:
+        """What was used where the provider does not say: a token for four bytes sent and for each chunk received."""
+        stream = self.stream
+        if self.exchange.status == 0 and (stream is None or not stream.chunks):
+            return Usage(), "unknown"
+        if stream is not None and stream.usage is not None:
+            return stream.usage, "provider"
+        made = stream.chunks if stream is not None else _said(self.whole) // 4
+        return Usage(prompt=self._job.request.size // 4, completion=made), "estimated"
+
+    def streamed(self, tokens: int, now: float) -> None:
+        """How fast it was, for `strategy: Throughput`: output tokens over the whole time it took."""
+        if self._place is not None and tokens and now > self._began:
+            self._means.health.streamed(self._place, now, tokens / (now - self._began))
+
+    def broke(self, kind: Kind) -> None:
+        """It failed after content had been delivered."""
+        if self._place is not None:
+            self._means.health.failed(self._place, Trouble(kind), self._means.now(), self._means.dice)
+
+    def cut_by(self, error: Exception) -> Kind:
+        """What ended an answer that had begun."""
+        match error:
+            case TimedOut():
+                return error.kind
+            case BadAnswer():
+                return "bad_answer"
+            case _:
+                return "cut"
+
+    async def _ask(self) -> Refused | None:
+        """None: the answer is worth delivering."""
+        means, stream = self._means, self.stream
+        if stream is not None:
+            self.watch.at = min(self.watch.at, self._began + self.patience.first_token_s)
+        means.deadlines.add(self.watch)
+        try:
+            await self.exchange.begin()
+            if self.exchange.status != 200:
+                return await self._refused_by_status()
+            return await (self._begin_stream(stream) if stream is not None else self._hold_whole())
+        except Failure as failure:
+            return by_failure(failure)
+        except TimedOut as late:
+            return Refused(late.kind)
+        except BadAnswer:
+            return Refused("bad_answer", 200)
+
+    async def _refused_by_status(self) -> Refused:
+        try:
+            body = await self.exchange.read_all(ERROR_BYTES)
+        except Failure:
+            body = b""  # the status says enough
+        self.error = error_in(body)
+        return self._by_error(self.exchange.status)
+
+    def _by_error(self, status: int) -> Refused:
+        return by_error(status, self.error, self.exchange.headers, self._means.wall())
+
+    async def _hold_whole(self) -> Refused | None:
+        # No idle deadline before the head: a long answer is silent until it is there. From here on there is one.
+        self.watch.at = min(self.watch.total_at, self._means.now() + self.patience.idle_s)
+        whole = openai_answer.read_whole(await self.exchange.read_all(self._means.answer_bytes))
+        self.whole = whole
+        if whole.error is not None:
+            self.error = whole.error
+            return self._by_error(200)
+        if whole.blank or whole.finish == "error":
+            return Refused("empty", 200)
+        return None
+
+    async def _begin_stream(self, stream: Stream) -> Refused | None:
+        kind = self.exchange.header(b"content-type") or b""
+        if not kind.startswith(b"text/event-stream"):
+            return await self._no_stream()
+        while not (stream.content or stream.done):
+            data = await self.exchange.read()
+            self.held += stream.feed(data) if data else stream.end()
+            if not data:
+                break
+        if stream.error is not None and not stream.content:
+            self.error = stream.error
+            return self._by_error(200)
+        if not stream.content and not stream.finish:
+            return Refused("empty", 200)
+        now = self._means.now()
+        self.first_token_ms = round((now - self._began) * 1000, 3)
+        self._means.tally.first_tokens.add(now - self._began)
+        self.watch.at = min(self.watch.total_at, now + self.patience.idle_s)
+        return None
+
+    async def _no_stream(self) -> Refused:
+        """A 200 that is no stream where one was asked for: an error in JSON, or nothing that can be used."""
+        self.error = error_in(await self.exchange.read_all(ERROR_BYTES))
+        return self._by_error(200) if self.error is not None else Refused("bad_answer", 200)
+
+    def _fail(self, refused: Refused) -> None:
+        means, said = self._means, self.stream or self.whole
+        assert self._place is not None
+        trouble = Trouble(refused.kind, refused.status, refused.retry_after_s)
+        means.health.failed(self._place, trouble, means.now(), means.dice)
+        usage = said.usage if said is not None else None
+        counted: tuple[Usage, UsageFrom] = (usage, "provider") if usage is not None else (Usage(), "unknown")
+        self.settle("failed", *counted, answered=False, reason=refused.kind, status=refused.status or 0)
+
+    def _expired(self, total: bool) -> None:
+        self.exchange.fail(TimedOut("deadline" if total else self._late()))
+
+    def _late(self) -> Kind:
+        waiting = self.stream is not None and self.first_token_ms is None
+        return "first_token_timeout" if waiting else "timeout"
+
+    def _body(self) -> bytes:
+        route, request = self.candidate.slot.route, self._job.request
+        upstream = self.candidate.slot.endpoint.upstream_model
+        if route is None or (route.defaults is None and route.max_output_tokens is None):
+            return openai_request.body_for(request, upstream)
+        added = openai_request.added_by_route(request, route.defaults, route.max_output_tokens)
+        return openai_request.body_for(request, upstream, added)
+
+    def _described(self, number: int) -> Intent:
+        slot, job, about = self.candidate.slot, self._job, self._job.about
+        return Intent(
+            attempt=self._id, request=job.generation, at=self._means.wall(),
+            namespace=job.caller.namespace, service_account=job.caller.service_account,
+            access_key=job.caller.access_key, route=slot.route_id, endpoint=slot.endpoint_id,
+            account=slot.account_id, provider=slot.account.provider, model=slot.endpoint.model, price=slot.price,
+            streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == job.caller.namespace,
+            user=about.user, session=about.session, referer=about.referer, title=about.title,
+            user_agent=about.user_agent,
+        )  # fmt: skip
+
+    def _count(self, settle: Settle) -> None:
+        tally, provider = self._means.tally, self._intent.provider
+        tally.attempts[provider, settle.outcome, settle.reason] += 1
+        tally.tokens[provider, "input"] += settle.usage.prompt
+        tally.tokens[provider, "output"] += settle.usage.completion
+
+
+def _said(whole: Whole | None) -> int:
+    return sum(len(bytes(c.get("message", b""))) for c in whole.choices) if whole is not None else 0

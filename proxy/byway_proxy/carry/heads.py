@@ -1,0 +1,59 @@
+"""Request heads, prepared once for each endpoint of a table: a request adds only its length."""
+
+from dataclasses import dataclass
+
+from byway_contract.table import Account, Table, TableError
+
+from byway_proxy.carry.upstream.origins import Origin, origin_of
+
+_FORBIDDEN = frozenset("\r\n\0")
+_VERSION = "byway/0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    origin: Origin
+    _text: bytes
+
+    def with_length(self, length: int) -> bytes:
+        return self._text + b"%d\r\n\r\n" % length
+
+
+class Heads:
+    """By account. Raises TableError for an account whose values cannot stand in a head."""
+
+    def __init__(self, table: Table) -> None:
+        self._heads = {name: _head(name, account, table) for name, account in table.accounts.items()}
+
+    def of(self, account_id: str) -> Head:
+        return self._heads[account_id]
+
+
+def _head(account_id: str, account: Account, table: Table) -> Head:
+    try:
+        origin, prefix = origin_of(account.base_url, account.ca_bundle)
+    except ValueError as error:
+        raise TableError(f"accounts/{account_id}", f"base_url: {error}") from error
+    lines = [
+        f"POST {prefix.rstrip('/')}/chat/completions HTTP/1.1",
+        f"Host: {origin.authority}",
+        f"User-Agent: {_VERSION}",
+        "Accept: application/json, text/event-stream",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        *(f"{name}: {value}" for name, value in account.headers.items()),
+        *_credential(account_id, account, table),
+        "Content-Length: ",
+    ]
+    for line in lines:
+        if not _FORBIDDEN.isdisjoint(line) or not line.isascii():
+            section = "credentials" if line.startswith(("Authorization", "api-key")) else "accounts"
+            raise TableError(f"{section}/{account_id}", "holds a character that no HTTP header may hold")
+    return Head(origin, "\r\n".join(lines).encode())
+
+
+def _credential(account_id: str, account: Account, table: Table) -> list[str]:
+    if account.credential is None or account.auth == "none":
+        return []
+    value = table.credentials[account.credential].value.reveal()
+    return [f"api-key: {value}" if account.auth == "api-key" else f"Authorization: Bearer {value}"]
