@@ -1,0 +1,297 @@
+"""How each endpoint has been doing, as this proxy saw it: the one thing about choosing that remembers.
+
+    healthy --5 failures in a row, or more than half of the last ones--> ejected --time is over--> on trial
+       ^                                                                    ^                          |
+       |                                                                    +---- it failed -----------+
+       +---- slow start, 30 s ----- it answered -------------------------------------------------------+
+
+    healthy --429, 402, 401 …--> resting --until the time it named, or its credential changes--> healthy
+
+Nothing is dropped for its health, only put last: when all of them are out, trying the least bad one beats refusing.
+Reads no clock and throws no dice: `now` (seconds, monotonic) and `dice` are arguments. Each proxy has its own.
+"""
+
+from enum import IntEnum
+from typing import Protocol
+
+from byway_contract.report import EndpointReport, ProviderKeyReport
+from msgspec import Struct
+
+from byway_proxy.choose.history import AccountHistory, EndpointHistory, Rest, account_report, endpoint_report
+from byway_proxy.choose.target import Slot
+from byway_proxy.choose.trouble import ENDED_BY_CREDENTIAL, FAILURES, RESTS_ACCOUNT, RESTS_ENDPOINT, Trouble
+
+
+class Dice(Protocol):
+    def random(self) -> float: ...
+
+
+class Limits(Struct, frozen=True):
+    """Times in seconds. Figures are Envoy's where it has one: five in a row, base time × how often."""
+
+    eject: bool = True
+    in_a_row: float = 5.0
+    rate: float = 0.5
+    rate_over: int = 10
+    """How many attempts since it was last ejected make the rate worth believing."""
+    eject_s: float = 30.0
+    eject_most_s: float = 300.0
+    jitter: float = 0.1
+    outage_s: float = 30.0
+    """How long a failure keeps an endpoint behind those without one."""
+    outage_rate: float = 0.2
+    """Below this share of failures a single one is no outage (unless it was the last thing that happened)."""
+    smoothing: float = 0.1
+    slow_start_s: float = 30.0
+    throttled_s: float = 10.0
+    """Rest after a 429 that names no time. A guess."""
+    rest_most_s: float = 600.0
+    refused_s: float = 600.0
+    """Rest after 401, 402, 403 and 404, should nothing change before. Not for ever: providers have answered 401 in
+    an outage of theirs, and one failed-over attempt in ten minutes costs nobody much."""
+    window_s: float = 300.0
+    samples: int = 64
+
+
+class Standing(IntEnum):
+    READY = 0
+    SHAKY = 1
+    """A recent outage: behind the ready ones."""
+    RESTING = 2
+    """Resting or ejected: when nothing else is left."""
+    FULL = 3
+    """At its cap: `begin` will refuse it unless something ends before."""
+
+
+class Attempt:
+    """A place taken at an endpoint, until `Health.end` gives it back."""
+
+    __slots__ = ("began", "open", "slot", "trial")
+
+    def __init__(self, slot: Slot, began: float, trial: bool) -> None:
+        self.slot, self.began, self.trial, self.open = slot, began, trial, True
+
+
+class Health:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.proxies = 1
+        """How many proxies share a cap that is the fleet's."""
+        self._endpoints: dict[str, EndpointHistory] = {}
+        self._accounts: dict[str, AccountHistory] = {}
+        self._inflight: dict[str, int] = {}
+        # The few that need a second look: usually both are empty, and standing costs next to nothing.
+        self._troubled: dict[str, EndpointHistory] = {}
+        self._resting_accounts: dict[str, Rest] = {}
+
+    def standing(self, slot: Slot, now: float) -> Standing:
+        if slot.caps and self._full(slot):
+            return Standing.FULL
+        if self._resting_accounts and self._account_rests(slot, now):
+            return Standing.RESTING
+        if self._troubled:
+            state = self._troubled.get(slot.endpoint_id)
+            if state is not None:
+                return self._troubled_standing(slot, state, now)
+        return Standing.READY
+
+    def warmth(self, slot: Slot, now: float) -> float:
+        """Share of its weight in a draw, 0.1 to 1: what came back from an ejection starts slowly."""
+        state = self._troubled.get(slot.endpoint_id) if self._troubled else None
+        if state is None or state.warm_from is None:
+            return 1.0
+        return min(1.0, max(0.1, (now - state.warm_from) / self.limits.slow_start_s))
+
+    def badness(self, slot: Slot, now: float) -> tuple[int, float]:
+        """Orders what is out: the ejected (they may answer), the throttled by time left, refused credentials."""
+        state = self._endpoints.get(slot.endpoint_id)
+        if slot.account_id in self._resting_accounts:
+            return 2, 0.0
+        if state is not None and state.rest is not None:
+            return 1, state.rest.until - now
+        return 0, state.rate if state is not None else 0.0
+
+    def error_rate(self, slot: Slot) -> float:
+        state = self._endpoints.get(slot.endpoint_id)
+        return state.rate if state is not None else 0.0
+
+    def first_token_ms(self, slot: Slot, now: float) -> float | None:
+        """Median of the last five minutes; None is not measured."""
+        state = self._endpoints.get(slot.endpoint_id)
+        return state.first_tokens.median(now - self.limits.window_s) if state is not None else None
+
+    def tokens_per_s(self, slot: Slot, now: float) -> float | None:
+        state = self._endpoints.get(slot.endpoint_id)
+        return state.speeds.median(now - self.limits.window_s) if state is not None else None
+
+    def begin(self, slot: Slot, now: float) -> Attempt | None:
+        """Takes a place, or None where its cap is reached. Whoever begins must `end`, whatever happens."""
+        if slot.caps:
+            if self._full(slot):
+                return None
+            for key, _ in slot.caps:
+                self._inflight[key] = self._inflight.get(key, 0) + 1
+        state = self._endpoint(slot.endpoint_id)
+        state.inflight += 1
+        account = self._account(slot.account_id)
+        account.attempts += 1
+        account.last_used = now
+        state.attempts += 1
+        trial = state.ejected_until is not None and now >= state.ejected_until and not state.on_trial
+        state.on_trial = state.on_trial or trial
+        return Attempt(slot, now, trial)
+
+    def end(self, attempt: Attempt) -> None:
+        """Gives the place back. A second call does nothing."""
+        if not attempt.open:
+            return
+        attempt.open = False
+        for key, _ in attempt.slot.caps:
+            left = self._inflight[key] - 1
+            if left:
+                self._inflight[key] = left
+            else:
+                del self._inflight[key]
+        state = self._endpoint(attempt.slot.endpoint_id)
+        state.inflight -= 1
+        if attempt.trial:
+            state.on_trial = False
+
+    def answered(self, attempt: Attempt, now: float, first_token_ms: float | None = None) -> None:
+        """Content came. Say it once an attempt, at its first token, or at its end if it is not streamed (then
+        without a time: a whole answer's is no first token's)."""
+        state = self._endpoint(attempt.slot.endpoint_id)
+        account = self._account(attempt.slot.account_id)
+        account.last_ok = now
+        state.in_a_row = 0.0
+        state.recent += 1
+        state.rate -= self.limits.smoothing * state.rate
+        if first_token_ms is not None:
+            state.first_tokens.add(now, first_token_ms)
+        self._recover(attempt, state, now)
+
+    def streamed(self, attempt: Attempt, now: float, tokens_per_s: float) -> None:
+        self._endpoint(attempt.slot.endpoint_id).speeds.add(now, tokens_per_s)
+
+    def failed(self, attempt: Attempt, trouble: Trouble, now: float, dice: Dice) -> None:
+        kind, slot = trouble.kind, attempt.slot
+        weight = FAILURES.get(kind)
+        if weight is None and kind not in RESTS_ENDPOINT and kind not in RESTS_ACCOUNT:
+            return
+        state, account = self._endpoint(slot.endpoint_id), self._account(slot.account_id)
+        state.failures += 1
+        account.failures += 1
+        state.last_error = account.last_error = (kind, now, trouble.status)
+        if weight is not None:
+            self._count_failure(attempt, state, weight, now, dice)
+        else:
+            self._rest(slot, state, trouble, now)
+
+    def retain(self, endpoint_ids: set[str], account_ids: set[str]) -> None:
+        """A new table: forgets what is in it no more, once nothing runs there."""
+        for endpoint_id in [i for i, s in self._endpoints.items() if i not in endpoint_ids and not s.inflight]:
+            del self._endpoints[endpoint_id]
+            self._troubled.pop(endpoint_id, None)
+        for account_id in [i for i in self._accounts if i not in account_ids]:
+            del self._accounts[account_id]
+            self._resting_accounts.pop(account_id, None)
+
+    @property
+    def inflight(self) -> int:
+        return sum(state.inflight for state in self._endpoints.values())
+
+    def report(self, now: float, wall: float) -> tuple[dict[str, EndpointReport], dict[str, ProviderKeyReport]]:
+        """For the control stream; `wall` is the time in seconds since 1970 at `now`."""
+
+        def at(moment: float) -> float:
+            return round(wall - (now - moment), 3)
+
+        since = now - self.limits.window_s
+        endpoints = {i: endpoint_report(s, now, since, at) for i, s in self._endpoints.items() if s.attempts}
+        return endpoints, {i: account_report(a, at) for i, a in self._accounts.items()}
+
+    def _full(self, slot: Slot) -> bool:
+        # Rounded up: a cap smaller than the fleet would otherwise close the endpoint altogether.
+        return any(self._inflight.get(key, 0) >= -(-cap // self.proxies) for key, cap in slot.caps)
+
+    def _account_rests(self, slot: Slot, now: float) -> bool:
+        rest = self._resting_accounts.get(slot.account_id)
+        if rest is None:
+            return False
+        if rest.over(now, slot.credential):
+            del self._resting_accounts[slot.account_id]
+            return False
+        return True
+
+    def _troubled_standing(self, slot: Slot, state: EndpointHistory, now: float) -> Standing:
+        if state.rest is not None:
+            if not state.rest.over(now, slot.credential):
+                return Standing.RESTING
+            state.rest = None
+        if state.ejected_until is not None:
+            # Time is over and nobody tries it: ready, so that somebody does. A failure there only fails over.
+            waiting = now < state.ejected_until or state.on_trial
+            return Standing.RESTING if waiting else Standing.READY
+        if state.failed_at is not None and now - state.failed_at < self.limits.outage_s:
+            return Standing.SHAKY if state.in_a_row or state.rate > self.limits.outage_rate else Standing.READY
+        if state.warm_from is None or now - state.warm_from >= self.limits.slow_start_s:
+            state.warm_from = None
+            del self._troubled[slot.endpoint_id]
+        return Standing.READY
+
+    def _recover(self, attempt: Attempt, state: EndpointHistory, now: float) -> None:
+        """An answer ends what began before its attempt did; one that was in flight at the time proves nothing."""
+        if state.ejected_until is not None and attempt.began > state.ejected_at:
+            state.ejected_until, state.warm_from, state.last_back = None, now, now
+        if state.rest is not None and attempt.began > state.rest.since:
+            state.rest = None
+        rest = self._resting_accounts.get(attempt.slot.account_id)
+        if rest is not None and attempt.began > rest.since:
+            del self._resting_accounts[attempt.slot.account_id]
+
+    def _count_failure(
+        self, attempt: Attempt, state: EndpointHistory, weight: float, now: float, dice: Dice
+    ) -> None:
+        self._troubled[attempt.slot.endpoint_id] = state
+        state.failed_at = now
+        state.in_a_row += weight
+        state.recent += 1
+        state.rate += self.limits.smoothing * (weight - state.rate)
+        if state.ejected_until is not None and not attempt.trial:
+            return  # An attempt from before the ejection: it has been counted for enough.
+        often = state.recent >= self.limits.rate_over and state.rate > self.limits.rate
+        if self.limits.eject and (attempt.trial or often or state.in_a_row >= self.limits.in_a_row):
+            self._eject(state, now, dice)
+
+    def _eject(self, state: EndpointHistory, now: float, dice: Dice) -> None:
+        limits = self.limits
+        if state.last_back is not None and now - state.last_back > limits.eject_most_s:
+            state.ejections = 0  # It has been well for long enough to be a newcomer.
+        state.ejections += 1
+        span = min(limits.eject_most_s, limits.eject_s * state.ejections)
+        state.ejected_at = now
+        state.ejected_until = now + span * (1 + limits.jitter * (2 * dice.random() - 1))
+        state.in_a_row, state.recent, state.warm_from = 0.0, 0, None
+
+    def _rest(self, slot: Slot, state: EndpointHistory, trouble: Trouble, now: float) -> None:
+        usual = self.limits.throttled_s if trouble.kind == "rate_limited" else self.limits.refused_s
+        span = usual if trouble.retry_after_s is None else trouble.retry_after_s
+        credential = slot.credential if trouble.kind in ENDED_BY_CREDENTIAL else None
+        rest = Rest(now, now + min(max(span, 0.0), self.limits.rest_most_s), credential)
+        if trouble.kind in RESTS_ACCOUNT:
+            self._resting_accounts[slot.account_id] = rest
+        elif state.rest is None or rest.until > state.rest.until:
+            state.rest = rest
+            self._troubled[slot.endpoint_id] = state
+
+    def _endpoint(self, endpoint_id: str) -> EndpointHistory:
+        state = self._endpoints.get(endpoint_id)
+        if state is None:
+            state = self._endpoints[endpoint_id] = EndpointHistory(self.limits.samples)
+        return state
+
+    def _account(self, account_id: str) -> AccountHistory:
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = AccountHistory()
+        return account

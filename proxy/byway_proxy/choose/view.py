@@ -1,0 +1,270 @@
+"""A table as choosing sees it: what each namespace means by each name.
+
+Built when a table is swapped in, by one pass over its routes and endpoints; what a name leads to is worked out
+when it is first called and kept. In order, namespace X means by a name:
+
+    1  its own routes' model names            a rejected route keeps its names: they never fall through
+    2  routes that trusted namespaces share with it
+    3  catalogue names: its own accounts, then those that trusted namespaces share with it
+    4  `namespace/route`, for any route shared with it, unless the catalogue knows an author of that name
+
+The name is looked for exactly as written first (`qwen3:32b` is a fine name), then without routing variants.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from byway_contract.table import (
+    EVERY_NAMESPACE,
+    Account,
+    DataPolicy,
+    Endpoint,
+    Route,
+    RouteEndpoint,
+    Table,
+    object_hash,
+)
+from cachetools import LRUCache
+
+from byway_proxy.choose import names
+from byway_proxy.choose.policy import against
+from byway_proxy.choose.target import (
+    Group,
+    LeftOut,
+    Rejected,
+    Served,
+    Slot,
+    Sort,
+    Target,
+    Unknown,
+    group,
+    slot,
+)
+
+# Names are short; what is longer is no name and is not looked for, nor kept.
+LONGEST_NAME = 256
+# Of names that lead somewhere: more than a cluster's apps use. The others are kept apart, so that a client
+# guessing names cannot push out the ones in use.
+KNOWN, UNKNOWN = 8192, 512
+
+Policies = tuple[DataPolicy, ...]
+
+
+class View:
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        tenancy = table.policies.get("tenancy")
+        self.trusted: tuple[str, ...] = tenancy.trusted_namespaces if tenancy else ()
+        self._routes = _by_model_name(table)
+        self._catalogue = _by_model(table)
+        self._authors = frozenset(name.split("/", 1)[0] for name in table.models if "/" in name)
+        self._credentials: dict[str, str] = {}
+        # The dict is what a hit costs; its bound is kept where it grows.
+        self._known: dict[tuple[str, str], Served] = {}
+        self._others: LRUCache[tuple[str, str], Target] = LRUCache(UNKNOWN)
+
+    def resolve(self, namespace: str, name: str) -> Target:
+        key = (namespace, name)
+        served = self._known.get(key)
+        if served is not None:
+            return served
+        if len(name) > LONGEST_NAME:
+            return Unknown(name[:LONGEST_NAME])
+        other = self._others.get(key)
+        return other if other is not None else self._keep(key, self._meant(namespace, name, (), ()))
+
+    def routes(self, namespace: str) -> Iterator[tuple[str, str, Route]]:
+        """(name, route id, route) this namespace calls by bare name, its own first; rejected ones included."""
+        seen: set[str] = set()
+        for home in (namespace, *(t for t in self.trusted if t != namespace)):
+            for name, route_id in self._routes.get(home, {}).items():
+                route = self.table.routes[route_id]
+                if name not in seen and shared(route, namespace):
+                    seen.add(name)
+                    yield name, route_id, route
+
+    def models(self) -> Iterator[str]:
+        """Every catalogue name of the table, whoever may call it."""
+        return iter(self._catalogue)
+
+    def endpoints_by_name(self, namespace: str, model: str) -> list[tuple[str, Endpoint, Account, bool]]:
+        """(id, endpoint, account, whether the account is its own) that serve a catalogue name for a namespace."""
+        own, lent = [], []
+        for endpoint_id in self._catalogue.get(model, ()):
+            endpoint = self.table.endpoints[endpoint_id]
+            account = self.table.accounts[endpoint.account]
+            if account.namespace == namespace:
+                own.append((endpoint_id, endpoint, account, True))
+            elif account.namespace in self.trusted and shared(account, namespace):
+                lent.append((endpoint_id, endpoint, account, False))
+        return own + lent
+
+    def _keep(self, key: tuple[str, str], target: Target) -> Target:
+        if isinstance(target, Served):
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = target
+        else:
+            self._others[key] = target
+        return target
+
+    def _meant(self, namespace: str, name: str, policies: Policies, above: tuple[str, ...]) -> Target:
+        """`policies` are those of the routes this name is a fallback of, `above` their ids."""
+        exact = self._found(namespace, name, names.Name(name), policies, above)
+        parsed = names.parse(name)
+        if isinstance(exact, Unknown) and parsed.base != name:
+            return self._found(namespace, name, parsed, policies, above)
+        return exact
+
+    def _found(
+        self, namespace: str, name: str, parsed: names.Name, policies: Policies, above: tuple[str, ...]
+    ) -> Target:
+        route_id = self._route_id(namespace, parsed.base)
+        if route_id is None:
+            found = self.endpoints_by_name(namespace, parsed.base)
+            if found:
+                served = self._catalogue_group(name, parsed, found, policies)
+                return Served(name, (served,), "", None, parsed.ignored)
+            route_id = self._named_in_full(namespace, parsed.base)
+        if route_id is None:
+            return Unknown(name)
+        route = self.table.routes[route_id]
+        if route.rejected is not None:
+            return Rejected(name, route_id, route.rejected)
+        groups = tuple(self._chain(name, route_id, route, parsed.sort, policies, above))
+        return Served(name, groups, route_id, route, parsed.ignored)
+
+    def _route_id(self, namespace: str, base: str) -> str | None:
+        own = self._routes.get(namespace, {}).get(base)
+        if own is not None:
+            return own
+        for home in self.trusted:
+            route_id = self._routes.get(home, {}).get(base)
+            if route_id is not None and shared(self.table.routes[route_id], namespace):
+                return route_id
+        return None
+
+    def _named_in_full(self, namespace: str, base: str) -> str | None:
+        route = self.table.routes.get(base)
+        if route is None or base.split("/", 1)[0] in self._authors or not shared(route, namespace):
+            return None
+        return base
+
+    def _chain(
+        self,
+        name: str,
+        route_id: str,
+        route: Route,
+        sort: Sort | None,
+        policies: Policies,
+        above: tuple[str, ...],
+    ) -> Iterator[Group]:
+        """A route's own endpoints, then its fallback models as *its* namespace means them, under its policy."""
+        if route_id in above:
+            return  # The compiler refuses cycles; a table that has one all the same ends here.
+        if route.policy is not None:
+            policies = (*policies, route.policy)
+        yield self._route_group(name, route_id, route, sort, policies)
+        for fallback in route.fallback_models:
+            target = self._meant(route.namespace, fallback, policies, (*above, route_id))
+            match target:
+                case Served():
+                    yield from target.groups
+                case Rejected():
+                    yield group(fallback, None, (), (LeftOut(fallback, "", "", "rejected", target.reason),), None)
+                case Unknown():
+                    detail = f'no model named "{fallback}" in namespace "{route.namespace}"'
+                    yield group(fallback, None, (), (LeftOut(fallback, "", "", "unknown_model", detail),), None)
+
+    def _route_group(self, name: str, route_id: str, route: Route, sort: Sort | None, policies: Policies) -> Group:
+        slots, out = [], []
+        for member in route.endpoints:
+            if member.endpoint is None:
+                out.append(LeftOut(name, "", member.name, "missing", member.missing or "has no endpoint just now"))
+            else:
+                slots.append(self._member(route_id, route, member, member.endpoint))
+        return _obeying(name, route, slots, out, sort, policies)
+
+    def _member(self, route_id: str, route: Route, member: RouteEndpoint, endpoint_id: str) -> Slot:
+        endpoint = self.table.endpoints[endpoint_id]
+        account = self.table.accounts[endpoint.account]
+        # A member without a reference is a catalogue name, and becomes one entry for each key that serves it:
+        # only among those do own keys go first. What a route names itself, it means to share alike.
+        several = sum(1 for other in route.endpoints if other.name == member.name) > 1
+        own = account.namespace == route.namespace or not several
+        return slot(
+            endpoint_id,
+            endpoint,
+            account,
+            own=own,
+            credential=self._credential(account),
+            route_id=route_id,
+            route=route,
+            member=member,
+        )
+
+    def _catalogue_group(
+        self,
+        name: str,
+        parsed: names.Name,
+        found: list[tuple[str, Endpoint, Account, bool]],
+        policies: Policies,
+    ) -> Group:
+        slots = [slot(i, e, a, own=own, credential=self._credential(a)) for i, e, a, own in found]
+        return _obeying(name, None, slots, [], parsed.sort, policies)
+
+    def _credential(self, account: Account) -> str:
+        if account.credential is None:
+            return ""
+        known = self._credentials.get(account.credential)
+        if known is None:
+            known = object_hash(self.table.raw["credentials"][account.credential])
+            self._credentials[account.credential] = known
+        return known
+
+
+def shared(thing: Route | Account, namespace: str) -> bool:
+    """Whether a namespace may use a route or an account."""
+    to = thing.shared_with
+    return thing.namespace == namespace or (bool(to) and (namespace in to or EVERY_NAMESPACE in to))
+
+
+def _obeying(
+    name: str,
+    route: Route | None,
+    slots: list[Slot],
+    out: list[LeftOut],
+    sort: Sort | None,
+    policies: Policies,
+) -> Group:
+    kept = []
+    for each in slots:
+        broken = next((b for policy in policies if (b := against(policy, each.account))), None)
+        if broken is None:
+            kept.append(each)
+        else:
+            out.append(LeftOut(name, each.endpoint_id, each.account.provider, *broken))
+    return group(name, route, tuple(kept), tuple(out), sort)
+
+
+def _by_model_name(table: Table) -> dict[str, dict[str, str]]:
+    """namespace → model name → route id. Of two routes with one name the serving one has it, then the first."""
+    index: dict[str, dict[str, str]] = {}
+    for route_id, route in sorted(table.routes.items(), key=_serving_first):
+        mine = index.setdefault(route.namespace, {})
+        for name in route.model_names:
+            mine.setdefault(name, route_id)
+    return index
+
+
+def _serving_first(item: tuple[str, Route]) -> Any:
+    route_id, route = item
+    return route.rejected is not None, route_id
+
+
+def _by_model(table: Table) -> dict[str, list[str]]:
+    index: dict[str, list[str]] = {}
+    for endpoint_id, endpoint in table.endpoints.items():
+        if endpoint.by_name:
+            index.setdefault(endpoint.model, []).append(endpoint_id)
+    return index
