@@ -19,11 +19,11 @@ class LogError(Exception):
     """The log cannot be used."""
 
 
-class LogFull(LogError):
+class LogFull(LogError):  # noqa: N818 - a state to act upon, not a mistake
     """No room, or the disk fails: no new attempt may begin."""
 
 
-class LogInUse(LogError):
+class LogInUse(LogError):  # noqa: N818
     """Another process has this log."""
 
 

@@ -15,6 +15,8 @@ from byway_contract.records import Intent, Outcome, Settle, UsageFrom
 from byway_proxy.meter.charge import charge
 from byway_proxy.meter.log import Log, LogFull
 
+NO_USAGE = Usage()
+
 
 class Meter:
     """One for each process, like its log. `attempts`, `billed` and `absorbed` are read at a scrape."""
@@ -48,7 +50,7 @@ class Meter:
         self,
         attempt: str,
         outcome: Outcome,
-        usage: Usage = Usage(),
+        usage: Usage = NO_USAGE,
         usage_from: UsageFrom = "unknown",
         *,
         answered: bool,
