@@ -8,6 +8,7 @@ GET  /healthz /readyz /metrics
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
@@ -37,6 +38,11 @@ MOST_WAITING = 64
 _encode = msgspec.json.Encoder().encode
 
 
+@dataclass(frozen=True)
+class _NoBatch:
+    why: str
+
+
 class Api:
     def __init__(self, store: Store, log: Log, now: Callable[[], float] = time.time) -> None:
         self.figures = Figures()
@@ -64,10 +70,11 @@ class Api:
             return _error(503, "too many batches are waiting for the disk; send it again", retry_after_s=1)
         self._waiting += 1
         try:
-            return await self._booked(_batch(await request.read()))
-        except ValueError as error:
-            self._log.warning("a batch is refused", why=str(error)[:200])
-            return _error(400, f"no batch: {error}")
+            batch = _batch(await request.read())
+            if isinstance(batch, _NoBatch):
+                self._log.warning("a batch is refused", why=batch.why)
+                return _error(400, f"no batch: {batch.why}")
+            return await self._booked(batch)
         finally:
             self._waiting -= 1
 
@@ -131,13 +138,15 @@ class Api:
         return web.Response(body=generate_latest(self._registry), content_type="text/plain", charset="utf-8")
 
 
-def _batch(body: bytes) -> Batch:
-    """Raises ValueError."""
-    batch = decode_batch(body)
+def _batch(body: bytes) -> Batch | _NoBatch:
+    try:
+        batch = decode_batch(body)
+    except ValueError as error:
+        return _NoBatch(str(error)[:200])
     if not 1 <= len(batch.records) <= MOST_RECORDS:
-        raise ValueError(f"records: want 1 to {MOST_RECORDS}, not {len(batch.records)}")
+        return _NoBatch(f"records: want 1 to {MOST_RECORDS}, not {len(batch.records)}")
     if batch.first_seq < 1 or batch.epoch < 1:
-        raise ValueError("first_seq, epoch: both begin with 1")
+        return _NoBatch("first_seq, epoch: both begin with 1")
     return batch
 
 
@@ -159,9 +168,5 @@ def _answer(status: int, body: msgspec.Struct) -> web.Response:
 
 def _error(status: int, message: str, *, retry_after_s: int | None = None) -> web.Response:
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    return web.Response(
-        status=status,
-        body=_encode({"error": {"message": message}}),
-        content_type="application/json",
-        headers=headers,
-    )
+    body = _encode({"error": {"message": message}})
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -70,7 +70,8 @@ class Entries:
 
     @property
     def flagged(self) -> int:
-        return sum(bool(one.flag) for one in (*self.rows.values(), *self.completions.values()))
+        rows = sum(bool(row.flag) for row in self.rows.values())
+        return rows + sum(bool(completion.flag) for completion in self.completions.values())
 
 
 def judge(position: Position, batch: Batch) -> Take | Gap | Fenced:

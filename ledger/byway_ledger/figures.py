@@ -33,6 +33,4 @@ class Scraped(Collector):
         yield CounterMetricFamily("byway_ledger_fenced", "Batches refused from a log that was replaced.", f.fenced)
         yield CounterMetricFamily("byway_ledger_failures", "Batches that could not be written.", f.failed)
         yield CounterMetricFamily("byway_ledger_booking_seconds", "Time spent booking.", f.seconds)
-        yield GaugeMetricFamily(
-            "byway_ledger_last_booked_seconds", "When something was booked last.", f.last_booked
-        )
+        yield GaugeMetricFamily("byway_ledger_last_booked_seconds", "When booked last.", f.last_booked)

@@ -97,7 +97,8 @@ class SQLite:
             self._writer.execute("COMMIT")
         except BaseException as error:
             # Closing rolls back.
-            self._writer = _closed(self._writer)
+            _close(self._writer)
+            self._writer = None
             if isinstance(error, sqlite3.Error):
                 raise ours(error, self._path) from error
             raise
@@ -111,18 +112,21 @@ class SQLite:
             self._reader.set_progress_handler(lambda: time.monotonic() > until, _STRIDE)
             return work(self._reader)
         except sqlite3.Error as error:
-            self._reader = _closed(self._reader)
+            _close(self._reader)
+            self._reader = None
             raise ours(error, self._path) from error
 
     def _close(self) -> None:
         self._writing.shutdown()
         self._reading.shutdown()
-        self._reader = _closed(self._reader)
-        self._writer = _closed(self._writer)
+        _close(self._reader)
+        self._reader = None
+        _close(self._writer)
+        self._writer = None
         os.close(self._lock)
 
 
-def _closed(connection: sqlite3.Connection | None) -> None:
+def _close(connection: sqlite3.Connection | None) -> None:
     if connection is not None:
         try:
             connection.close()
