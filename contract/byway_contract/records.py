@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from byway_contract.money import Price, Usage
+from byway_contract.money import MOST, Price, Usage, cost
 
 Outcome = Literal["ok", "failed", "client_cancel", "upstream_cut", "crash"]
 UsageFrom = Literal["provider", "estimated", "unknown"]
@@ -92,8 +92,11 @@ class Batch(msgspec.Struct, frozen=True):
 
     source: Id
     epoch: int
+    """Of the log's opening that sends, also where the records are of an earlier one."""
     first_seq: int
     records: list[Record]
+    oldest: int = 0
+    """The first record the log still has. A ledger that lost its books cannot ask for what came before it."""
 
 
 class Booked(msgspec.Struct, frozen=True):
@@ -109,8 +112,37 @@ class Fenced(msgspec.Struct, frozen=True):
     fenced: bool = True
 
 
+class Gap(msgspec.Struct, frozen=True):
+    """409: records are missing before these; send from `expected` on."""
+
+    expected: int
+    gap: bool = True
+
+
+class Forked(msgspec.Struct, frozen=True):
+    """409: the ledger has booked other records under these numbers, so this log is an old copy of itself.
+
+    `seq` is the first that differs.
+    """
+
+    seq: int
+    forked: bool = True
+
+
 MOST_RECORDS = 1000
 USAGE_PATH = "/v1/usage"
+
+
+def owed(price: Price | None, usage: Usage, usage_from: UsageFrom) -> int:
+    """`cost` of a SETTLE, as the proxy computes it and the ledger checks it.
+
+    Nothing where there is no price, and nothing where nobody knows what was used (a refused attempt, a crash).
+    Raises ValueError if the tokens do not add up.
+    """
+    if price is None or usage_from == "unknown":
+        return 0
+    return min(cost(usage, price).total, MOST)
+
 
 _encoder = msgspec.json.Encoder()
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)

@@ -1,0 +1,172 @@
+"""The ledger's URLs: it takes usage, and answers what it has.
+
+POST /v1/usage       a batch         200 booked · 400 no batch · 409 gap, fenced, forked · 503, 507 not now
+GET  /v1/usage       sums            ?by=route,day&since=…&until=…&limit=…
+GET  /v1/attempts    of a request    ?request=gen-…
+GET  /healthz /readyz /metrics
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+from byway_contract.activity import ATTEMPTS_PATH, Attempts
+from byway_contract.records import (
+    MOST_RECORDS,
+    USAGE_PATH,
+    Batch,
+    Booked,
+    Fenced,
+    Forked,
+    Gap,
+    decode_batch,
+)
+from byway_process.logs import Log
+from prometheus_client import CollectorRegistry, generate_latest
+
+from byway_ledger.figures import Figures, Scraped
+from byway_ledger.question import NoQuestion, question
+from byway_ledger.stores.store import Done, Store, StoreError, StoreFull
+
+# A thousand records of the longest kind a proxy writes.
+MOST_BYTES = 64 * 1024 * 1024
+# Each waits for one commit. More than this, and a proxy is better off trying again.
+MOST_WAITING = 64
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class _NoBatch:
+    why: str
+
+
+class Api:
+    def __init__(self, store: Store, log: Log, now: Callable[[], float] = time.time) -> None:
+        self.figures = Figures()
+        self._store, self._log, self._now = store, log, now
+        self._waiting = 0
+        self._registry = CollectorRegistry()
+        self._registry.register(Scraped(self.figures))
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MOST_BYTES, middlewares=[_explained])
+        app.add_routes(
+            [
+                web.post(USAGE_PATH, self._take),
+                web.get(USAGE_PATH, self._sums),
+                web.get(ATTEMPTS_PATH, self._attempts),
+                web.get("/healthz", self._healthy),
+                web.get("/readyz", self._ready),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        return app
+
+    async def _take(self, request: web.Request) -> web.Response:
+        if self._waiting >= MOST_WAITING:
+            return _error(503, "too many batches are waiting for the disk; send it again", retry_after_s=1)
+        self._waiting += 1
+        try:
+            batch = _batch(await request.read())
+            if isinstance(batch, _NoBatch):
+                self._log.warning("a batch is refused", why=batch.why)
+                return _error(400, f"no batch: {batch.why}")
+            return await self._booked(batch)
+        finally:
+            self._waiting -= 1
+
+    async def _booked(self, batch: Batch) -> web.Response:
+        began = time.perf_counter()
+        try:
+            done = await self._store.book(batch, self._now())
+        except StoreError as error:
+            self.figures.failed += 1
+            self._log.error("a batch cannot be booked", source=batch.source, why=str(error))
+            return _error(507 if isinstance(error, StoreFull) else 503, str(error), retry_after_s=1)
+        if isinstance(done, Done):
+            self._count(batch, done, time.perf_counter() - began)
+            return _answer(200, Booked(done.seq))
+        return self._refused(batch, done)
+
+    def _count(self, batch: Batch, done: Done, seconds: float) -> None:
+        figures = self.figures
+        figures.batches += 1
+        figures.records += done.records
+        figures.repeated += done.repeated
+        figures.flagged += done.flagged
+        figures.seconds += seconds
+        figures.last_booked = self._now()
+        if done.hole:
+            self._log.error("records were lost with older books", source=batch.source, records=done.hole)
+        if done.flagged:
+            self._log.warning("the cost of attempts is in doubt", source=batch.source, attempts=done.flagged)
+
+    def _refused(self, batch: Batch, why: Gap | Fenced | Forked) -> web.Response:
+        if isinstance(why, Gap):
+            self.figures.gaps += 1
+        else:
+            self.figures.fenced += 1
+        kind = type(why).__name__.lower()
+        self._log.warning("a batch is refused", source=batch.source, first=batch.first_seq, why=kind)
+        return _answer(409, why)
+
+    async def _sums(self, request: web.Request) -> web.Response:
+        try:
+            asked = question(request.query)
+        except NoQuestion as error:
+            return _error(400, str(error))
+        return _answer(200, await self._store.sums(asked))
+
+    async def _attempts(self, request: web.Request) -> web.Response:
+        name = request.query.get("request", "")
+        if not name:
+            return _error(400, "request: want the id of a generation, as in ?request=gen-…")
+        return _answer(200, Attempts(await self._store.attempts(name)))
+
+    async def _healthy(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        # A full disk does not make it unready: it could not be told of when there is room again.
+        await self._store.alive()
+        return web.Response(text="ok\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), content_type="text/plain", charset="utf-8")
+
+
+def _batch(body: bytes) -> Batch | _NoBatch:
+    try:
+        batch = decode_batch(body)
+    except ValueError as error:
+        return _NoBatch(str(error)[:200])
+    if not 1 <= len(batch.records) <= MOST_RECORDS:
+        return _NoBatch(f"records: want 1 to {MOST_RECORDS}, not {len(batch.records)}")
+    if batch.first_seq < 1 or batch.epoch < 1:
+        return _NoBatch("first_seq, epoch: both begin with 1")
+    return batch
+
+
+@web.middleware
+async def _explained(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except StoreError as error:
+        return _error(503, str(error), retry_after_s=1)
+    except web.HTTPException as error:
+        return _error(error.status, f"{request.method} {request.path}: {error.reason}")
+
+
+def _answer(status: int, body: msgspec.Struct) -> web.Response:
+    return web.Response(status=status, body=_encode(body), content_type="application/json")
+
+
+def _error(status: int, message: str, *, retry_after_s: int | None = None) -> web.Response:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    body = _encode({"error": {"message": message}})
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -1,0 +1,36 @@
+"""What the ledger counts, in plain slots, and how Prometheus reads them."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class Figures:
+    """Since the process started."""
+
+    __slots__ = ("batches", "failed", "fenced", "flagged", "gaps", "last_booked", "records", "repeated", "seconds")
+
+    def __init__(self) -> None:
+        self.batches = self.records = self.repeated = self.flagged = self.gaps = self.fenced = self.failed = 0
+        self.seconds = 0.0
+        """Spent booking, waiting for the disk included."""
+        self.last_booked = 0.0
+        """Seconds since 1970."""
+
+
+class Scraped(Collector):
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        f = self._figures
+        yield CounterMetricFamily("byway_ledger_batches", "Batches booked.", f.batches)
+        yield CounterMetricFamily("byway_ledger_records", "Records booked.", f.records)
+        yield CounterMetricFamily("byway_ledger_repeated_records", "Records that were booked already.", f.repeated)
+        yield CounterMetricFamily("byway_ledger_flagged_attempts", "Attempts whose cost is in doubt.", f.flagged)
+        yield CounterMetricFamily("byway_ledger_gaps", "Batches refused because records before them miss.", f.gaps)
+        yield CounterMetricFamily("byway_ledger_fenced", "Batches refused from a log that was replaced.", f.fenced)
+        yield CounterMetricFamily("byway_ledger_failures", "Batches that could not be written.", f.failed)
+        yield CounterMetricFamily("byway_ledger_booking_seconds", "Time spent booking.", f.seconds)
+        yield GaugeMetricFamily("byway_ledger_last_booked_seconds", "When booked last.", f.last_booked)

@@ -1,0 +1,64 @@
+"""What an ended attempt costs, and who pays. Pure.
+
+The caller pays for the run that answered, and for no other: what failed attempts cost us is absorbed. A run that
+answered with nothing (no output tokens and no finish reason), or that finished in an error, is not billed either,
+even where the provider charges for it.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from byway_contract.money import Usage
+from byway_contract.records import Intent, UsageFrom, owed
+
+MOST_TOKENS = 1_000_000_000
+"""A thousand of the longest contexts: no attempt has more, whatever a provider says."""
+
+# Without output by nature, so that no output is no failure there.
+_APIS_WITHOUT_OUTPUT = frozenset({"embeddings"})
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Nanodollars; `cost - billed` is absorbed. `usage` and `usage_from` are what was charged for."""
+
+    cost: int
+    billed: int
+    usage: Usage
+    usage_from: UsageFrom
+
+
+def charge(intent: Intent, usage: Usage, usage_from: UsageFrom, *, answered: bool, finish: str) -> Charge:
+    """What the attempt costs by the price in its INTENT. `answered`: it is the run that the client was given.
+
+    Usage that cannot be true (negative, more cached than sent) is made to add up and counts as estimated.
+    """
+    possible = _possible(usage)
+    if possible != usage:
+        usage, usage_from = possible, "estimated" if usage_from == "provider" else usage_from
+    cost = owed(intent.price, usage, usage_from)
+    paid = answered and not _empty(intent, usage, finish)
+    return Charge(cost, cost if paid else 0, usage, usage_from)
+
+
+def _empty(intent: Intent, usage: Usage, finish: str) -> bool:
+    if finish == "error":
+        return True
+    return not usage.completion and not finish and intent.api not in _APIS_WITHOUT_OUTPUT
+
+
+def _possible(usage: Usage) -> Usage:
+    prompt, completion = _within(usage.prompt, MOST_TOKENS), _within(usage.completion, MOST_TOKENS)
+    cached = _within(usage.cached, prompt)
+    return msgspec.structs.replace(
+        usage,
+        prompt=prompt,
+        completion=completion,
+        cached=cached,
+        cache_write=_within(usage.cache_write, prompt - cached),
+        reasoning=_within(usage.reasoning, completion),
+    )
+
+
+def _within(count: int, most: int) -> int:
+    return min(max(count, 0), most)

@@ -1,0 +1,89 @@
+"""The log's directory: who it is, how often it was opened, what of it is booked, and that one process has it.
+
+lock            held by flock while a process has the log
+source          random 128 bits in hex, minted with the directory
+epoch           how often it was opened
+booked          the ledger has everything up to this seq; a hint, losing it ships some records again
+emergency       1 MiB set aside for the day the disk is full
+<seq>.log       segments, named by the seq of their first record
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+
+class LogError(Exception):
+    """The log cannot be used."""
+
+
+class LogFull(LogError):  # noqa: N818 - a state to act upon, not a mistake
+    """No room, or the disk fails: no new attempt may begin."""
+
+
+class LogInUse(LogError):  # noqa: N818
+    """Another process has this log."""
+
+
+def seize(directory: Path) -> int:
+    """Take the directory for this process until the descriptor returned is closed. Raises LogInUse."""
+    directory.mkdir(parents=True, exist_ok=True)
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+        os.close(fd)
+        raise LogInUse(
+            f"the log in {directory} is in use by process {owner}; give each proxy a directory of its own"
+        ) from error
+    with contextlib.suppress(OSError):  # the number is for people; a full disk must not stop us here
+        os.truncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+    return fd
+
+
+def source_of(directory: Path, *, fresh: bool) -> str:
+    """The log's identity. `fresh`: it has no segments, so it may as well be new; its numbers start at 1 again."""
+    path = directory / "source"
+    if not fresh:
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError as error:
+            raise LogError(
+                f"{directory} has records but no file `source`, so nobody knows whose they are;"
+                " put it back, or move the directory away to begin a new log"
+            ) from error
+    source = secrets.token_hex(16)
+    replace(path, source)
+    return source
+
+
+def number_in(path: Path) -> int:
+    """0 where there is no such file or no number in it."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int(path.read_text())
+    return 0
+
+
+def replace(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a small file at once or not at all."""
+    beside = path.with_name(path.name + ".new")
+    with open(beside, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    os.replace(beside, path)
+    if durable:
+        sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
