@@ -1,0 +1,281 @@
+"""One question to a provider and its answer, as its caller sees it.
+
+    exchange = client.exchange(origin, head, body, connect_s=3)
+    await exchange.begin()                  # the head is there
+    while piece := await exchange.read():   # what has arrived
+        ...
+    # b"" was the proven end, and the connection is back in the pool
+
+Whoever watches the clock or the client's socket calls `fail` from outside; there is no timer in here but the one
+for a fresh connection.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from byway_proxy.carry.upstream.failures import Failure
+
+if TYPE_CHECKING:
+    from byway_proxy.carry.upstream.client import Client
+    from byway_proxy.carry.upstream.connection import Connection
+    from byway_proxy.carry.upstream.origins import Origin
+    from byway_proxy.carry.upstream.parsing import Headers
+
+
+class Exchange:
+    __slots__ = (
+        "_body",
+        "_by_name",
+        "_client",
+        "_connect_s",
+        "_connection",
+        "_failure",
+        "_finished",
+        "_head",
+        "_held",
+        "_lazy",
+        "_opening",
+        "_origin",
+        "_pieces",
+        "_sink",
+        "_told",
+        "_waiter",
+        "answered",
+        "headers",
+        "sent",
+        "status",
+    )
+
+    def __init__(self, client: "Client", origin: "Origin", head: bytes, body: bytes, connect_s: float) -> None:
+        self._client, self._origin, self._head, self._body, self._connect_s = client, origin, head, body, connect_s
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[Connection] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[bytes], object] | None = None
+        self._failure: Exception | None = None
+        self._told = self._finished = self._lazy = False
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._by_name: dict[bytes, bytes] = {}
+        self.sent = self.answered = False
+        self.status = 0
+        self.headers: Headers = []
+        """Names in lower case, in the order they came. Trailers are not among them."""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of that (lower-case) name."""
+        return self._by_name.get(name)
+
+    async def begin(self) -> None:
+        """Send, and wait for the head of the answer. Raises Failure.
+
+        A pooled connection that turns out to be closed is replaced by a fresh one, once, as long as no byte of an
+        answer was seen: the provider closed it before it read us, as far as anyone can tell.
+        """
+        if self._failure is not None:
+            raise self._failure
+        connection = self._client.take(self._origin)
+        if connection is not None:
+            await self._ask(connection)
+            if not self._was_stale():
+                self._head_or_raise()
+                return
+            self._failure = None
+        await self._ask(await self._opened())
+        self._head_or_raise()
+
+    async def read(self) -> bytes:
+        """All of the body that has arrived; waits only if none has. b"" is its proven end. Raises Failure."""
+        while not self._pieces:
+            self._raise()
+            if self._finished:
+                return b""
+            await self._wait()
+        return self._drain()
+
+    async def read_all(self, most: int) -> bytes:
+        """The whole body. Raises Failure, `too_large` if it is longer than `most`."""
+        self._lazy = True  # woken by the end, or when the socket was paused
+        length = int(self._by_name.get(b"content-length", b"0"))
+        pieces: list[bytes] = []
+        total = 0
+        while True:
+            if total > most or (length > most and self._connection is not None):
+                self.close()
+                raise Failure("too_large", f"the answer is longer than {most} bytes", sent=True, answered=True)
+            piece = await self.read()
+            if not piece:
+                break
+            pieces.append(piece)
+            total += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def pour(self, into: Callable[[bytes], object]) -> None:
+        """Give the rest of the body to `into` as it arrives, in the loop's own call: no wake-up for a piece.
+
+        Returns at the proven end. Raises Failure, or what `into` raised. `into` must not block; `pause` and
+        `resume` hold the provider back.
+        """
+        if self._pieces:
+            into(self._drain())
+        self._raise()
+        if self._finished:
+            return
+        self._sink = into
+        try:
+            await self._wait()
+        finally:
+            self._sink = None
+        self._raise()
+
+    def pause(self) -> None:
+        """Stop reading from the provider."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    def fail(self, failure: Exception) -> None:
+        """From outside, at any time: end this now. The pending or the next await raises exactly `failure`."""
+        self._told = True
+        self._failure = failure
+        self._pieces.clear()
+        self._let_go()
+        if self._opening is not None:
+            self._opening.cancel()
+        self._wake()
+
+    def close(self) -> None:
+        """No more interest. What is unfinished is aborted; what is finished is in the pool already. Idempotent."""
+        if self._connection is not None or self._opening is not None or self._pieces or not self._finished:
+            self.fail(
+                self._failure or Failure("cut", "the exchange was closed", sent=self.sent, answered=self.answered)
+            )
+
+    # What the connection tells.
+
+    def take_head(self, status: int, headers: "Headers", by_name: dict[bytes, bytes]) -> None:
+        self.status, self.headers, self._by_name = status, headers, by_name
+        self._wake()
+
+    def take_body(self, piece: bytes) -> int:
+        """How many bytes nobody has read yet."""
+        if not piece:
+            return self._held
+        if self._sink is not None:
+            self._give(piece)
+            return 0
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if not self._lazy or self._held > self._client.limits.held_bytes:
+            self._wake()
+        return self._held
+
+    def finish(self, piece: bytes) -> None:
+        self._connection = None
+        self._finished = True
+        if piece:
+            if self._sink is not None:
+                self._give(piece)
+            else:
+                self._pieces.append(piece)
+        self._wake()
+
+    def broke(self, failure: Failure) -> None:
+        self._connection = None
+        failure.sent, failure.answered = self.sent, self.answered
+        self._failure = failure
+        self._wake()
+
+    # Their pieces.
+
+    async def _ask(self, connection: "Connection") -> None:
+        self._connection = connection
+        self.sent = True
+        connection.send(self, self._head, self._body)
+        if self._failure is None:
+            await self._wait()
+
+    def _was_stale(self) -> bool:
+        failure = self._failure
+        return (
+            isinstance(failure, Failure)
+            and not self._told
+            and not self.answered
+            and failure.kind in ("reset", "eof")
+        )
+
+    async def _opened(self) -> "Connection":
+        opening = self._opening = self._client.open(self._origin, self._connect_s)
+        try:
+            connection = await opening
+        except asyncio.CancelledError:
+            _abandon(opening)
+            task = asyncio.current_task()
+            if self._told and self._failure is not None and not (task is not None and task.cancelling()):
+                raise self._failure from None
+            raise
+        except Failure as failure:
+            failure.sent = self.sent
+            raise
+        finally:
+            self._opening = None
+        if self._failure is not None:  # told so while the connection was on its way to us
+            connection.abort()
+            raise self._failure
+        return connection
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = self._client.loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._waiter = None
+            self.close()
+            raise
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _head_or_raise(self) -> None:
+        """A head that came is given out even if the connection broke since; reading will tell."""
+        if self._failure is not None and (self._told or not self.status):
+            raise self._failure
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _drain(self) -> bytes:
+        pieces = self._pieces
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._held = 0
+        if self._connection is not None:
+            self._connection.resume()
+        return whole
+
+    def _give(self, piece: bytes) -> None:
+        assert self._sink is not None
+        try:
+            self._sink(piece)
+        except Exception as error:
+            self.fail(error)
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+
+def _abandon(opening: "asyncio.Task[Connection]") -> None:
+    """It may have come about in the very turn in which its waiter was cancelled."""
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        opening.result().abort()

@@ -1,0 +1,204 @@
+"""One connection's answers, from bytes. No I/O: bytes in, a head, body pieces and the proven end out.
+
+llhttp reads the grammar. What it leaves to its user is here: the sums that bound a head, which framing we accept,
+answers that precede the answer (1xx), trailers, and bytes after the end.
+
+    framing          ends with                       may be reused
+    none (204 …)     the head                        yes
+    length           the n-th byte                   yes
+    chunked          the last chunk and trailers     yes, if nothing follows
+    until EOF        a clean EOF: the caller's word  no
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import httptools
+
+from byway_proxy.carry.upstream.failures import Malformed
+
+Headers = list[tuple[bytes, bytes]]
+Framing = Literal["none", "length", "chunked", "until_eof"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    head_bytes: int = 64 * 1024
+    """All heads of one answer (1xx too), and as much again for chunk extensions or trailers without body bytes."""
+    header_lines: int = 200
+    interim_answers: int = 8
+    """1xx before the answer. 100 and 103 are all there is."""
+    held_bytes: int = 256 * 1024
+    """Body nobody has read yet, when reading from the socket pauses."""
+
+
+class Parser:
+    """`expect`, then `feed` until `complete`; then `expect` again if `reusable`."""
+
+    __slots__ = (
+        "_bodiless",
+        "_bytes",
+        "_end",
+        "_interim",
+        "_interims",
+        "_limits",
+        "_lines",
+        "_parser",
+        "_poisoned",
+        "by_name",
+        "complete",
+        "framing",
+        "head_done",
+        "headers",
+        "keep_s",
+        "on_body",
+        "pieces",
+        "reusable",
+        "status",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.pieces: list[bytes] = []
+        # llhttp's callback is the list's own `append`: no Python is run for a chunk.
+        self.on_body: Callable[[bytes], None] = self.pieces.append
+        self.expect(bodiless=False)
+        self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
+
+    def expect(self, *, bodiless: bool) -> None:
+        """The next answer; `bodiless` if it answers a HEAD."""
+        self._bodiless = bodiless
+        self._bytes = self._lines = self._interims = 0
+        self._end: int | None = None
+        self._interim = self._poisoned = self.head_done = self.complete = self.reusable = False
+        self.status = 0
+        self.headers: Headers = []
+        self.by_name: dict[bytes, bytes] = {}
+        self.framing: Framing = "none"
+        self.keep_s: float | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Raises Malformed. After `complete` nothing raises any more; it only ceases to be `reusable`."""
+        if not self._bytes and not self.head_done and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
+            raise Malformed("the answer does not begin with HTTP/1")
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.complete:
+                cause = error.__context__
+                raise (cause if isinstance(cause, Malformed) else Malformed(_reason(error))) from None
+            self.reusable = False
+        if self.complete:
+            self._look_behind(data)
+        elif self.pieces:
+            self._bytes = 0
+        else:
+            self._bytes += len(data)
+            if self._bytes > self._limits.head_bytes:
+                raise Malformed(f"{self._limits.head_bytes} bytes without a byte of the body")
+
+    def close(self) -> None:
+        """Undo the circle between us and llhttp's callbacks, so that reference counting frees both."""
+        del self._parser
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        if self.complete:  # the first byte of a second answer: it would become the next caller's
+            self._poisoned = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        if self._lines > self._limits.header_lines:
+            raise Malformed(f"more than {self._limits.header_lines} header lines")
+        if not self.head_done:
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self.head_done:  # a second answer
+            raise Malformed("an answer to a question nobody asked")
+        status = self._parser.get_status_code()
+        if self._parser.get_http_version() not in ("1.1", "1.0"):
+            raise Malformed("the answer is not HTTP/1.1 or 1.0")
+        if status < 200:
+            self._skip(status)
+            return
+        self._bound()
+        self.status = status
+        # Where a name comes twice, the first counts.
+        by_name = self.by_name = dict(reversed(self.headers))
+        self._frame(status, by_name)
+        if b"keep-alive" in by_name:
+            self.keep_s = _keep_alive_s(by_name[b"keep-alive"])
+        self.head_done = True
+        if self._bodiless:
+            # llhttp would now take the next answer for this one's body: end here, and do not reuse.
+            self._end, self.complete = 0, True
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+        elif not self.complete:
+            self._end = len(self.pieces)
+            self.complete = True
+            self.reusable = self._parser.should_keep_alive()
+
+    # Their pieces.
+
+    def _skip(self, status: int) -> None:
+        self._interims += 1
+        if status < 100 or status == 101 or self._interims > self._limits.interim_answers:
+            raise Malformed(
+                f"the answer's status is {status}" if status < 102 else "too many 1xx before the answer"
+            )
+        self._bound()
+        self.headers = []
+        self._interim = True
+
+    def _bound(self) -> None:
+        total = sum([len(name) + len(value) + 4 for name, value in self.headers])
+        if total > self._limits.head_bytes:
+            raise Malformed(f"the answer's head is larger than {self._limits.head_bytes} bytes")
+
+    def _frame(self, status: int, by_name: dict[bytes, bytes]) -> None:
+        coding = by_name.get(b"transfer-encoding")
+        if coding is not None:
+            if coding.lower() != b"chunked" or b"content-length" in by_name:
+                raise Malformed("the answer's Transfer-Encoding is not `chunked` alone")
+            if sum([name == b"transfer-encoding" for name, _ in self.headers]) > 1:
+                raise Malformed("the answer has two Transfer-Encodings")
+        if status in (204, 304) or self._bodiless:
+            self.framing = "none"
+        elif coding is not None:
+            self.framing = "chunked"
+        else:
+            self.framing = "length" if b"content-length" in by_name else "until_eof"
+
+    def _look_behind(self, data: bytes) -> None:
+        """Was the end of the answer the end of `data`? llhttp skips blank lines, and does not say where it is."""
+        last = self.pieces[self._end - 1] if self._end else None
+        del self.pieces[self._end :]
+        if not self.reusable or self._poisoned:
+            self.reusable = False
+        elif self.framing == "chunked":
+            # An end split over two segments, or trailers, cost a connection: rare, and never wrong.
+            self.reusable = data.endswith(b"0\r\n\r\n")
+        elif last is not None:
+            self.reusable = data.endswith(last)
+        else:
+            self.reusable = data.endswith(b"\r\n\r\n") and data[-5:-4] not in (b"\r", b"\n")
+
+
+def _reason(error: httptools.HttpParserError) -> str:
+    # llhttp's reasons are constants; they quote nothing.
+    return f"the answer is not HTTP: {error}"[:120]
+
+
+def _keep_alive_s(value: bytes) -> float | None:
+    """`timeout=5, max=100` is 5.0."""
+    for part in value.split(b","):
+        name, _, seconds = part.strip().partition(b"=")
+        if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < 7:
+            return float(seconds)
+    return None
