@@ -1,0 +1,390 @@
+"""Push: give every proxy the table it is to obey, and know what each of them holds.
+
+    publish(compiled) --> one proxy of each build --> everybody        `rollout` decides
+            ^                    | ack / nack / report
+            |                    v
+      the cycle  <-- on_change --+--> fleet(), refusals                `tell` and the next compile read them
+
+The hub has no task of its own: each connection's two belong to the request that brought it, and what has a time
+is a timer of the loop. All of it runs on one loop; nothing here needs a lock.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from aiohttp import ClientError, WSCloseCode, WSMsgType, web
+from byway_contract.stream import (
+    CLOSE_LOST_LEASE,
+    CLOSE_SUPERSEDED,
+    PATH,
+    SUBPROTOCOL,
+    Ack,
+    Drain,
+    FromProxy,
+    Hello,
+    Nack,
+    Pod,
+    Reported,
+    StreamError,
+    Welcome,
+    decode_from_proxy,
+)
+from byway_process.logs import Log
+
+from byway_operator.compile.verdict import Compiled, ObjectId, Refusal
+from byway_operator.push import rollout as deciding
+from byway_operator.push.door import (
+    Identify,
+    Stranger,
+    UnwelcomeError,
+    first_words,
+    not_leading,
+    not_yet,
+    trust_the_socket,
+    turned_away,
+)
+from byway_operator.push.fleet import FleetView, Ring, Sent
+from byway_operator.push.line import Line, Pace, Published
+from byway_operator.resources.manifest import Key
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """Seconds, unless the name says otherwise."""
+
+    scout_s: float = 0.3
+    """How long everybody waits for one proxy of each build: long enough for a healthy one to answer."""
+    ping_s: float = 20.0
+    dead_s: float = 45.0
+    """Nothing heard for so long, not even an answer to a ping: the connection is gone."""
+    answer_s: float = 30.0
+    max_age_s: float = 2700.0
+    """± 20 %, so that proxies that dialled together do not dial together again."""
+    grace_s: float = 10.0
+    hello_s: float = 5.0
+    report_every_s: float = 15.0
+    gather_s: float = 0.1
+    """Acks and reports that come within it are one `on_change`."""
+    close_s: float = 1.0
+    most_proxies: int = 2000
+    max_message_bytes: int = 8 * 1024 * 1024
+    """Of a report: one of 10,000 endpoints is 2 MB."""
+
+
+class Hub:
+    """`on_change()` is called when `fleet()` or `refusals` may differ, and must not block.
+
+    `refusals` is a new mapping whenever it differs, so `is` tells whether to compile again.
+    """
+
+    def __init__(
+        self,
+        term: int,
+        holder: str,
+        log: Log,
+        on_change: Callable[[], None],
+        settings: PushSettings | None = None,
+        identify: Identify = trust_the_socket,
+    ) -> None:
+        self.refusals: Mapping[Key, Refusal] = {}
+        self._term = term
+        self._holder = holder
+        self._log = log
+        self._on_change = on_change
+        self._settings = settings or PushSettings()
+        self._identify = identify
+        self._seq = 0
+        self._lines: dict[int, Line] = {}
+        self._seats = 0
+        self._expected: int | None = None
+        self._latest: Published | None = None
+        self._settled: Published | None = None
+        self._rollout: deciding.Rollout | None = None
+        self._stuck = ""
+        self._draining = ""
+        self._ring = Ring()
+        self._advance_timer: asyncio.TimerHandle | None = None
+        self._change_timer: asyncio.Handle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get(PATH, self.stream)]
+
+    def publish(self, compiled: Compiled) -> None:
+        """Make this the table to have. The same hash again is no news to anybody."""
+        self._forget_refusals(compiled)
+        forms = {key: verdict.fingerprint for key, verdict in compiled.verdicts.items()}
+        if self._latest is not None and self._latest.hash == compiled.hash:
+            self._ring.amend(compiled.hash, forms)
+            return
+        self._seq += 1
+        now = time.time()
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        self._latest = Published(compiled, self._term, self._seq, created)
+        self._ring.remember(Sent(compiled.hash, now, forms))
+        self._stuck = ""
+        seats = [line.seat for line in self._lines.values()]
+        self._rollout = deciding.begin(compiled.hash, seats, _now(), self._settings.scout_s)
+        self._log.info("a table is published", hash=compiled.hash, seq=self._seq, proxies=len(self._lines))
+        self._advance()
+
+    def expect(self, proxies: int | None) -> None:
+        """How many proxies there ought to be, as far as somebody knows."""
+        if proxies != self._expected:
+            self._expected = proxies
+            self._count()
+
+    def fleet(self) -> FleetView:
+        views = tuple(line.view for line in self._lines.values())
+        return FleetView(views, self._expected, self._ring.all(), self.refusals, self._stuck)
+
+    async def drain(self, reason: Literal["shutdown", "lost-lease"], within_s: float) -> None:
+        """Ask every proxy to dial again, let nobody in, and end what is left after `within_s`."""
+        self._draining = reason
+        for line in self._lines.values():
+            line.drain(Drain(reason, jitter_ms=int(within_s * 500)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._empty.wait()
+        code = CLOSE_LOST_LEASE if reason == "lost-lease" else WSCloseCode.GOING_AWAY
+        for line in self._lines.values():
+            line.end(code, reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * self._settings.close_s):
+                await self._empty.wait()
+        for timer in (self._advance_timer, self._change_timer):
+            if timer is not None:
+                timer.cancel()
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """GET /v1/stream."""
+        if self._draining == "lost-lease":
+            return not_leading(None)
+        if self._latest is None or self._draining or len(self._lines) >= self._settings.most_proxies:
+            return not_yet()
+        proven = await self._identify(request)
+        if isinstance(proven, Stranger):
+            self._log.warning("a stranger dialled the control stream", status=proven.status, why=proven.message)
+            return turned_away(proven)
+        ws = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,),
+            compress=False,  # a table is compressed once, for all
+            receive_timeout=self._settings.dead_s,
+            max_msg_size=self._settings.max_message_bytes,
+        )
+        await ws.prepare(request)
+        await self._serve(ws, proven)
+        return ws
+
+    async def _serve(self, ws: web.WebSocketResponse, proven: Pod | None) -> None:
+        try:
+            hello = await first_words(ws, proven, self._settings.hello_s)
+        except UnwelcomeError as unwelcome:
+            self._log.warning("a proxy is not welcome", code=unwelcome.code, why=unwelcome.message)
+            await self._close(ws, unwelcome.code, unwelcome.message)
+            return
+        line = self._seated(ws, hello)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                both = [tasks.create_task(self._write(line)), tasks.create_task(self._listen(ws, line))]
+                await line.over.wait()
+                for task in both:
+                    task.cancel()
+        finally:
+            self._unseated(line)
+        await self._close(ws, *line.close_with)
+
+    async def _close(self, ws: web.WebSocketResponse, code: int, message: str) -> None:
+        """Bounded: to somebody who reads nothing, even a goodbye cannot be said."""
+        with suppress(TimeoutError, ClientError, ConnectionError):
+            async with asyncio.timeout(self._settings.close_s):
+                await ws.close(code=code, message=message.encode()[:120])
+
+    def _seated(self, ws: web.WebSocketResponse, hello: Hello) -> Line:
+        for other in self._lines.values():
+            if (other.hello.pod.name, other.hello.pod.uid) == (hello.pod.name, hello.pod.uid):
+                other.end(CLOSE_SUPERSEDED, "dialled again")
+        if hello.have.term > self._term:
+            self._log.warning("a proxy holds a table of a later term", proxy=hello.pod.name, term=hello.have.term)
+        self._seats += 1
+        line = Line(self._seats, ws, hello, self._welcome(), self._pace())
+        self._lines[line.id] = line
+        self._empty.clear()
+        if self._rollout is not None:
+            self._rollout = deciding.joined(self._rollout, line.seat, _now())
+        self._log.info("a proxy is connected", proxy=hello.pod.name, build=hello.build, origin=hello.have.origin)
+        self._count()
+        self._advance()
+        return line
+
+    def _unseated(self, line: Line) -> None:
+        del self._lines[line.id]
+        if not self._lines:
+            self._empty.set()
+        if self._rollout is not None:
+            self._rollout = deciding.answered(self._rollout, line.id)
+        self._log.info("a proxy is gone", proxy=line.hello.pod.name, code=line.close_with[0])
+        self._count()
+        self._advance()
+
+    def _welcome(self) -> Welcome:
+        settings = self._settings
+        return Welcome(
+            self._term,
+            self._holder,
+            ping_s=settings.ping_s,
+            max_age_s=settings.max_age_s,
+            report_every_s=settings.report_every_s,
+            proxies=max(len(self._lines) + 1, self._expected or 0),
+        )
+
+    def _pace(self) -> Pace:
+        settings = self._settings
+        age_s = settings.max_age_s * random.uniform(0.8, 1.2)
+        return Pace(settings.ping_s, settings.answer_s, age_s, settings.grace_s)
+
+    async def _write(self, line: Line) -> None:
+        try:
+            await line.write()
+        except (ClientError, ConnectionError):
+            line.end(WSCloseCode.ABNORMAL_CLOSURE, "it left")
+
+    async def _listen(self, ws: web.WebSocketResponse, line: Line) -> None:
+        while not line.over.is_set():
+            try:
+                frame = await ws.receive()
+            except TimeoutError:
+                line.end(WSCloseCode.ABNORMAL_CLOSURE, "nothing heard")
+                return
+            if frame.type is not WSMsgType.TEXT:
+                code = WSCloseCode.UNSUPPORTED_DATA if frame.type is WSMsgType.BINARY else WSCloseCode.OK
+                line.end(code, "want text")
+                return
+            try:
+                self._heard(line, decode_from_proxy(frame.data))
+            except StreamError:
+                self._log.warning("a proxy sends what is not of this protocol", proxy=line.hello.pod.name)
+                line.end(WSCloseCode.PROTOCOL_ERROR, "not a message of this protocol")
+
+    def _heard(self, line: Line, message: FromProxy) -> None:
+        match message:
+            case Ack():
+                self._acked(line, message)
+            case Nack():
+                self._nacked(line, message)
+            case Reported(report=report):
+                line.report = report
+                self._changed()
+            case Hello():
+                line.end(WSCloseCode.PROTOCOL_ERROR, "one hello is enough")
+
+    def _acked(self, line: Line, ack: Ack) -> None:
+        table = line.answer(ack.nonce)
+        if table is None or table.hash != ack.hash:
+            return
+        line.took(table)
+        if self._rollout is not None and self._rollout.hash == table.hash:
+            self._rollout = deciding.answered(self._rollout, line.id)
+        self._advance()
+        self._changed()
+
+    def _nacked(self, line: Line, nack: Nack) -> None:
+        table = line.answer(nack.nonce)
+        if table is None:
+            return
+        line.refuses(table, nack)
+        self._log.warning(
+            "a proxy refuses the table",
+            proxy=line.hello.pod.name,
+            hash=table.hash,
+            code=nack.code,
+            path=nack.path,
+            message=nack.message,
+        )
+        if self._rollout is not None and self._rollout.hash == table.hash:
+            self._rollout = deciding.refused(self._rollout, line.id, _now())
+            self._hold_back(table.compiled, nack)
+        self._advance()
+        self._changed(at_once=True)
+
+    def _hold_back(self, compiled: Compiled, nack: Nack) -> None:
+        """Lay the refusal at the door of whoever the named object was made from; the next compile does without."""
+        owners = compiled.owners.get(_object_id(nack.path), ())
+        held = {
+            key: Refusal(compiled.verdicts[key].fingerprint, nack.message)
+            for key in owners
+            if key in compiled.verdicts
+        }
+        if held:
+            self.refusals = MappingProxyType({**self.refusals, **held})
+        elif self._rollout is not None and self._rollout.stopped:
+            self._stuck = f"{nack.code}: {nack.message}"
+            self._log.error("everybody keeps the table before: a proxy refused this one and named no object of it")
+
+    def _forget_refusals(self, compiled: Compiled) -> None:
+        kept = {key: refusal for key, refusal in self.refusals.items() if key in compiled.verdicts}
+        if len(kept) < len(self.refusals):
+            self.refusals = MappingProxyType(kept)
+
+    def _advance(self) -> None:
+        """Offer each proxy what it is to have by now."""
+        if self._latest is None or self._rollout is None:
+            return
+        now = _now()
+        if self._rollout.through(now):
+            self._settled = self._latest
+        elif not self._rollout.stopped:
+            self._advance_again(self._rollout.wait_until - now)
+        for line in self._lines.values():
+            table = self._due(self._rollout, line, now)
+            if table is not None:
+                line.offer(table)
+
+    def _due(self, rollout: deciding.Rollout, line: Line, now: float) -> Published | None:
+        if rollout.gives(line.id, now):
+            return self._latest
+        if rollout.stopped:
+            # The very first table has none before it: then each proxy may see for itself whether it can take it.
+            return self._settled or self._latest
+        return None
+
+    def _advance_again(self, in_s: float) -> None:
+        if self._advance_timer is not None:
+            self._advance_timer.cancel()
+        self._advance_timer = asyncio.get_running_loop().call_later(max(in_s, 0.001), self._advance)
+
+    def _proxies(self) -> int:
+        return max(len(self._lines), self._expected or 0, 1)
+
+    def _count(self) -> None:
+        for line in self._lines.values():
+            line.count(self._proxies())
+        self._changed()
+
+    def _changed(self, at_once: bool = False) -> None:
+        if self._change_timer is not None:
+            if not at_once:
+                return
+            self._change_timer.cancel()
+        in_s = 0.0 if at_once else self._settings.gather_s
+        self._change_timer = asyncio.get_running_loop().call_later(in_s, self._tell_change)
+
+    def _tell_change(self) -> None:
+        self._change_timer = None
+        self._on_change()
+
+
+def _object_id(path: str) -> ObjectId:
+    section, _, name = path.partition("/")
+    return section, name  # type: ignore[return-value]  # a section we do not know owns nothing
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
