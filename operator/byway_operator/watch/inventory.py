@@ -9,7 +9,7 @@ Generations count changes of content (never of metadata or status) and outlive a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ MOST_REMEMBERED = 50_000
 class _File:
     manifests: dict[Key, Manifest] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    digests: dict[Key, str] = field(default_factory=dict)
 
 
 class Inventory:
@@ -36,40 +37,41 @@ class Inventory:
 
     def read(self, file: str, reading: Reading) -> None:
         """What a file says now."""
-        before = self._files.get(file, _File()).manifests
-        now: dict[Key, Manifest] = {}
-        problems = list(reading.problems)
+        before = self._files.get(file, _File())
+        now = _File()
+        twice = []
         for manifest in reading.manifests:
-            if manifest.key in now:
-                problems.append(_twice(manifest, now[manifest.key]))
+            if manifest.key in now.manifests:
+                twice.append(_twice(manifest, now.manifests[manifest.key]))
             else:
-                now[manifest.key] = self._counted(manifest)
+                now.manifests[manifest.key] = manifest
+                now.digests[manifest.key] = _digest(manifest)
         if reading.problems:
-            why = _why(reading.problems[0])
-            now |= {key: replace(old, broken=why) for key, old in before.items() if key not in now}
-        self._files[file] = _File(now, tuple(problems))
-
-    def unreadable(self, file: str, problem: Problem) -> None:
-        self.read(file, Reading(problems=(problem,)))
+            why = f"{reading.problems[0].place}: {reading.problems[0].message}"
+            for key in before.manifests.keys() - now.manifests.keys():
+                now.manifests[key] = replace(before.manifests[key], broken=why)
+                now.digests[key] = before.digests[key]
+        now.problems = (*reading.problems, *twice)
+        self._files[file] = now
 
     def gone(self, file: str) -> None:
         self._files.pop(file, None)
 
-    def has_fewer(self, file: str, reading: Reading) -> bool:
-        """Whether the file held an object that the reading lacks."""
+    def lacks(self, file: str, reading: Reading) -> bool:
+        """Whether the file held an object that this reading of it has no more."""
         before = self._files.get(file)
         return before is not None and not before.manifests.keys() <= {m.key for m in reading.manifests}
 
     def world(self) -> World:
+        """Everything, counted. In the order of files and lines."""
         manifests: dict[Key, Manifest] = {}
-        problems: list[Problem] = []
-        for _, file in sorted(self._files.items()):
-            problems.extend(file.problems)
-            for key, manifest in file.manifests.items():
-                if key in manifests:
-                    problems.append(_twice(manifest, manifests[key]))
-                else:
-                    manifests[key] = manifest
+        problems = [problem for _, file in sorted(self._files.items()) for problem in file.problems]
+        for manifest, digest in self._good_first():
+            winner = manifests.get(manifest.key)
+            if winner is None:
+                manifests[manifest.key] = replace(manifest, generation=self._counted(manifest.key, digest))
+            elif manifest.broken is None:
+                problems.append(_twice(manifest, winner))
         return World(manifests, tuple(problems))
 
     def remembered(self) -> dict[str, list[int | str]]:
@@ -88,15 +90,23 @@ class Inventory:
                 case _:
                     continue
 
-    def _counted(self, manifest: Manifest) -> Manifest:
-        digest = _digest(manifest)
-        generation, before = self._generations.pop(manifest.key, (0, ""))
-        generation += digest != before
+    def _good_first(self) -> Iterator[tuple[Manifest, str]]:
+        """Broken ones come last: an object that was moved out of a file since unreadable is the other file's."""
+        files = [file for _, file in sorted(self._files.items())]
+        for broken in (False, True):
+            for file in files:
+                for key, manifest in file.manifests.items():
+                    if (manifest.broken is not None) == broken:
+                        yield manifest, file.digests[key]
+
+    def _counted(self, key: Key, digest: str) -> int:
         # Taken out and put back: the order is that of last use.
-        self._generations[manifest.key] = (generation, digest)
+        generation, before = self._generations.pop(key, (0, ""))
+        generation += digest != before
+        self._generations[key] = (generation, digest)
         while len(self._generations) > MOST_REMEMBERED:
             del self._generations[next(iter(self._generations))]
-        return replace(manifest, generation=generation)
+        return generation
 
 
 def _digest(manifest: Manifest) -> str:
@@ -110,7 +120,3 @@ def _twice(loser: Manifest, winner: Manifest) -> Problem:
     assert loser.place is not None
     said = f"{loser.key} is in {winner.place} already, and that one holds; take one out or rename it"
     return Problem(loser.place, said)
-
-
-def _why(problem: Problem) -> str:
-    return f"{problem.place}: {problem.message}"

@@ -54,7 +54,7 @@ def documents_of(payload: bytes, *, json: bool) -> list[Document]:
     try:
         nodes = list(yaml.compose_all(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        raise NotReadable(_line_of(error), _said(error, text)) from None
+        raise NotReadable(_line_of(error, text), _said(error, text)) from None
     except yaml.YAMLError:
         raise NotReadable(_line_of_odd(text), "a character that YAML does not allow; take it out") from None
     except RecursionError:
@@ -216,9 +216,11 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1 if node.start_mark is not None else 1
 
 
-def _line_of(error: yaml.MarkedYAMLError) -> int:
+def _line_of(error: yaml.MarkedYAMLError, text: str) -> int:
     mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark is not None else 1
+    last = max(len(text.splitlines()), 1)
+    # What is never closed is found wrong after the last line.
+    return min(mark.line + 1, last) if mark is not None else 1
 
 
 def _line_of_odd(text: str) -> int:
@@ -244,7 +246,7 @@ _PROBLEMS = {
     "alias": "an alias (`*…`) without its anchor (`&…`) above; put the value in quotes if it is none",
     "second occurrence": "an anchor (`&…`) is here twice; rename one, or put the value in quotes if it is none",
     "duplicate anchor": "an anchor (`&…`) is here twice; rename one, or put the value in quotes if it is none",
-    "mapping values are not allowed": "a second colon in one line; put the value in quotes, or mend the indentation",
+    "mapping values are not allowed": "a second colon in one line; put the value in quotes, or indent it",
     "end of stream": "a quote that is opened and never closed",
     "unknown escape": "a backslash that means nothing within double quotes; use single quotes",
     "expected ':'": "a colon is missing after a key",
