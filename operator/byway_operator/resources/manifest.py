@@ -41,7 +41,8 @@ class Manifest:
     """One object, its namespace filled in. `body` is the whole of it, `apiVersion` to `spec`."""
 
     key: Key
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
+    """Not in the repr: that of a Secret would be seen in a log."""
     generation: int = 1
     """Counts changes of content."""
     created: str = ""
