@@ -1,0 +1,96 @@
+"""The front of this folder: a manifest as its source delivered it becomes a typed resource, or is refused.
+
+From a folder and in `byway check` it is `strict`: a field that we do not know is an error. Behind an API server,
+which has checked that already, an unknown field is ignored: an upgrade of the CRDs may run ahead of ours.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
+from byway_operator.resources.manifest import Manifest
+from byway_operator.resources.model_route import ModelRoute
+from byway_operator.resources.paths import as_read, by_index, document_order, position
+from byway_operator.resources.provider_key import ProviderKey
+from byway_operator.resources.secret import Secret
+from byway_operator.resources.undone import undone
+
+Resource = ModelRoute | ProviderKey | Secret
+
+KINDS: Mapping[str, type[Resource]] = {"ModelRoute": ModelRoute, "ProviderKey": ProviderKey, "Secret": Secret}
+LATER = ("Budget", "AccessKey")
+"""Kinds that the reference has and this version refuses."""
+
+
+class Rejected(Exception):  # noqa: N818 (what happened, in the words of the conditions)
+    """A manifest that is no resource. `field` is the path by index, for `Place.of`; `message` names it as people
+    read it."""
+
+    def __init__(self, reason: Reason, field: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = field
+        self.message = message
+
+
+def parse(manifest: Manifest, strict: bool) -> Resource:
+    """Raises Rejected with the first fault, as one reads down the page, and how many more there are."""
+    kind = _kind(manifest.key.kind)
+    body = manifest.body
+    faults = list(empty_faults(body["spec"])) if strict and body.get("spec") is not None else []
+    try:
+        # As JSON, so that lists may become tuples while a number in quotes stays wrong.
+        resource = kind.model_validate_json(_json(body), extra="forbid" if strict else "ignore")
+    except ValidationError as error:
+        faults += form_faults(error, kind, _without_empty(body))
+    else:
+        faults += [*undone(resource), *rule_faults(resource)]
+        if not faults:
+            return resource
+    raise _rejected(faults, body)
+
+
+def _kind(name: str) -> type[Resource]:
+    if name in LATER:
+        raise Rejected(
+            "NotImplemented", "kind", f"kind: {name} is not done in this version; it would have no effect"
+        )
+    if name not in KINDS:
+        meant = nearest(name, [*KINDS, *LATER])
+        raise Rejected("Invalid", "kind", f"kind: no kind {name!r}" + (f"; did you mean {meant}?" if meant else ""))
+    return KINDS[name]
+
+
+def _rejected(faults: Iterable[Fault], body: Mapping[str, Any]) -> Rejected:
+    order = document_order(body)
+    # One line, one fault: an empty field would else also be reported as missing.
+    found = {fault.path: fault for fault in reversed(list(faults))}
+    first, *others = sorted(found.values(), key=lambda fault: position(fault.path, order))
+    more = f" (and {len(others)} more)" if others else ""
+    path = as_read(first.path, body)
+    return Rejected(first.reason, by_index(first.path), f"{path}: {first.message}{more}")
+
+
+def _json(body: Mapping[str, Any]) -> str:
+    return json.dumps(_without_empty(body), default=str)
+
+
+def _without_empty(value: Any, within: tuple[str, ...] = ()) -> Any:
+    """Without the fields that have no value, except where null may be meant: `request.defaults`."""
+    if within[-2:] == ("request", "defaults"):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            str(name): _without_empty(inner, (*within, str(name)))
+            for name, inner in value.items()
+            if inner is not None
+        }
+    if isinstance(value, list | tuple):
+        return [_without_empty(inner, within) for inner in value]
+    return value
+
+
+__all__ = ["KINDS", "LATER", "Rejected", "Resource", "parse"]

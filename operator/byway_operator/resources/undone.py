@@ -1,0 +1,43 @@
+"""What the reference has and this version does not do: refused, because a limit that does nothing is a defect."""
+
+from collections.abc import Iterator
+
+from byway_operator.resources.faults import Fault
+from byway_operator.resources.model_route import ModelRoute
+from byway_operator.resources.paths import Path
+from byway_operator.resources.provider_key import ProviderKey
+from byway_operator.resources.shared import AllowedNamespaces
+
+NOT_DONE = "not done in this version"
+
+
+def undone(resource: object) -> Iterator[Fault]:
+    match resource:
+        case ProviderKey():
+            yield from _in_provider_key(resource)
+        case ModelRoute():
+            yield from _in_allowed_namespaces(resource.spec.allowed_namespaces)
+
+
+def _in_provider_key(key: ProviderKey) -> Iterator[Fault]:
+    spec = key.spec
+    if spec.provider in ("bedrock", "vertex"):
+        yield _fault(
+            ("spec", "provider"), f"{spec.provider} is {NOT_DONE}; an OpenAI-compatible gateway works with baseURL"
+        )
+    if spec.azure and spec.azure.api_version not in (None, "v1"):
+        yield _fault(("spec", "azure", "apiVersion"), f"other than v1 is {NOT_DONE}; leave it out")
+    if spec.rate_limits and spec.rate_limits.requests_per_minute is not None:
+        yield _fault(("spec", "rateLimits", "requestsPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
+    if spec.rate_limits and spec.rate_limits.tokens_per_minute is not None:
+        yield _fault(("spec", "rateLimits", "tokensPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
+    yield from _in_allowed_namespaces(spec.allowed_namespaces)
+
+
+def _in_allowed_namespaces(allowed: AllowedNamespaces | None) -> Iterator[Fault]:
+    if allowed and allowed.from_ == "Selector":
+        yield _fault(("spec", "allowedNamespaces", "from"), f"Selector is {NOT_DONE}; list them with from: Names")
+
+
+def _fault(path: Path, message: str) -> Fault:
+    return Fault("NotImplemented", path, message)
