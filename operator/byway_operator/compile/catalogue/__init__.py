@@ -1,0 +1,1 @@
+"""What is known of providers and their models before anybody says a word: see `catalogue`."""
