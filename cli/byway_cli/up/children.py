@@ -162,7 +162,7 @@ class Children:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent(os.getpid()),
+                preexec_fn=end_with_parent(os.getpid()),
             )
         except OSError as error:
             return f"could not start: {error.strerror}"
@@ -199,7 +199,7 @@ class Children:
             child.signal(signal.SIGKILL)
 
 
-def _end_with_parent(parent: int) -> Callable[[], None] | None:
+def end_with_parent(parent: int) -> Callable[[], None] | None:
     """What a child does between fork and exec: ask the kernel for SIGTERM when its parent is gone.
 
     It runs before the child's program, so nothing can slip through; Linux only, as the call is.
