@@ -135,7 +135,7 @@ def _providers(house: contextlib.ExitStack, folder: Path) -> dict[str, subproces
 def _byway(state: Path, port: int) -> Iterator[Byway]:
     arguments = [sys.executable, "-m", "byway_cli.main", "up", str(QUICKSTART), "--proxies", "2"]
     arguments += ["--port", str(port), "--state", str(state)]
-    say(f"byway {' '.join(arguments[3:6])} …")
+    say(f"byway up {os.path.relpath(QUICKSTART)} --proxies 2")
     with _process(arguments, signal.SIGINT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         for line in process.stdout:

@@ -15,15 +15,15 @@ import numpy as np
 WIDTH, LAYERS, HEADS, INNER, CONTEXT = 64, 2, 4, 128, 8192
 _SPECIAL = ("<unk>", "<s>", "</s>")
 _TALK = """
-a about all an and any are around as at back be because before big both but by came can day do down each early end
-even every far few find first for from gave get give go good great had half has have he her here high him his home how
-I if in into is it its just keep kind know land last late left less life light like line little long look made make
-many may me men might more most much must my name near never new next night no not now number of off often old on once
-one only open or other our out over own part people place point put read right road run said same saw say sea see seem
-set she should show side sky small so some soon still stop such sun take tell than that the their them then there these
-they thing think this those though three through time to told too took town tree turn two under until up us use very
-walk want was water way we well went were what when where which while white who why wide will wind with word work world
-would year yes yet you young your
+a about all an and any are around as at back be because before big both but by came can day do down each early
+end even every far few find first for from gave get give go good great had half has have he her here high him
+his home how I if in into is it its just keep kind know land last late left less life light like line little
+long look made make many may me men might more most much must my name near never new next night no not now
+number of off often old on once one only open or other our out over own part people place point put read right
+road run said same saw say sea see seem set she should show side sky small so some soon still stop such sun take
+tell than that the their them then there these they thing think this those though three through time to told too
+took town tree turn two under until up us use very walk want was water way we well went were what when where
+which while white who why wide will wind with word work world would year yes yet you young your
 """
 _TEMPLATE = (
     "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"

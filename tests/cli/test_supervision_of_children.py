@@ -115,14 +115,24 @@ def test_a_killed_child_is_started_again_and_that_is_said(stage: Stage) -> None:
     assert stage.heard.said == ["ledger: ended (SIGKILL); starting it again in 0.1 s"]
 
 
-def test_a_child_that_never_becomes_ready_ends_everything_with_its_name(stage: Stage) -> None:
+def test_a_child_that_does_not_become_ready_in_time_is_named(stage: Stage) -> None:
+    async def story(children: Children) -> None:
+        return
+
+    busy = POLITE.replace("200 OK", "503 Busy")
+    with pytest.raises(ExceptionGroup) as caught:
+        stage.play([[stage.plan("operator", busy)]], story, start_s=0.5)
+    assert str(caught.value.exceptions[0]) == "operator: not ready after 0.5 s; see above"
+
+
+def test_a_child_that_dies_at_every_start_ends_everything_with_its_name(stage: Stage) -> None:
     async def story(children: Children) -> None:
         return
 
     with pytest.raises(ExceptionGroup) as caught:
-        stage.play([[stage.plan("ledger")], [stage.plan("operator", DYING)]], story, start_s=1.0)
+        stage.play([[stage.plan("ledger")], [stage.plan("operator", DYING)]], story)
     assert isinstance(caught.value.exceptions[0], NotReadyError)
-    assert "operator: not ready after 1 s" in str(caught.value.exceptions[0])
+    assert str(caught.value.exceptions[0]) == "operator: ended 4 times before it was ready; see above"
     assert "operator: no hope" in stage.heard.lines
     assert stage.heard.said[:2] == [
         "operator: ended (exit code 3); starting it again in 0.1 s",

@@ -21,6 +21,8 @@ from byway_cli.up.backoff import Backoff
 LONGEST_LINE = 64 * 1024
 START_S = 30.0
 """For a tier to become ready."""
+HOPELESS = 4
+"""A child that died so often before it was ever ready lacks something that time will not bring."""
 _PROBE_EVERY_S, _PROBE_WITHIN_S = 0.05, 1.0
 _PR_SET_PDEATHSIG = 1
 
@@ -61,6 +63,7 @@ class Child:
     """To end."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """It ended and is not started again."""
+    deaths: int = 0
 
     @property
     def pid(self) -> int | None:
@@ -126,7 +129,7 @@ class Children:
             try:
                 async with asyncio.timeout(self._start_s):
                     for child in children:
-                        await _first(_until_ready(child.plan.ready), drain.wait())
+                        await _first(_until_ready(child), drain.wait())
             except TimeoutError:
                 names = ", ".join(plan.name for plan in tier)
                 raise NotReadyError(f"{names}: not ready after {self._start_s:g} s; see above") from None
@@ -144,6 +147,7 @@ class Children:
             if child.told.is_set():
                 break
             wait_s = backoff.after(loop.time() - began, self._dice())
+            child.deaths += 1
             self._voice.say("warning", child.plan.name, f"ended ({how}); starting it again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -238,8 +242,10 @@ def _how(code: int) -> str:
     return f"signal {-code}"
 
 
-async def _until_ready(address: Address) -> None:
-    while not await _is_ready(address):  # noqa: ASYNC110  # what we wait for happens in another process
+async def _until_ready(child: Child) -> None:
+    while not await _is_ready(child.plan.ready):
+        if child.deaths >= HOPELESS:
+            raise NotReadyError(f"{child.plan.name}: ended {child.deaths} times before it was ready; see above")
         await asyncio.sleep(_PROBE_EVERY_S)
 
 

@@ -43,8 +43,8 @@ def up(
     log: Annotated[LogFormat, typer.Option(help="How the processes' lines are shown.")] = LogFormat.human,
 ) -> None:
     """Run Byway on this machine from a folder of resources, until Ctrl-C."""
-    house = layout.lay_out(directory, state, os.environ)
     services = tuple(map(_service, service or ()))
+    house = layout.lay_out(directory, state, os.environ)
     layout.make(house)
     with layout.held(house), _reserved(port) as chosen:
         code = asyncio.run(_serve(Wish(directory, proxies, chosen, services, drain), house, voice(log)))
