@@ -12,7 +12,7 @@ MOST_ROWS = 10_000
 _PARAMETERS = ("by", "since", "until", "limit")
 
 
-class NoQuestion(ValueError):  # noqa: N818 - it is the client's mistake, named as the client sees it
+class NoQuestion(ValueError):
     """The message is for the client."""
 
 

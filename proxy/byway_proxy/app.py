@@ -5,12 +5,13 @@ import os
 import random
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from aiohttp.web_runner import BaseSite
 from byway_contract.report import Report
 from byway_contract.stream import Pod
 from byway_contract.table import Table
@@ -42,6 +43,7 @@ BUILD = "byway-proxy/0.1.0"
 MIB = 1024 * 1024
 # uvloop takes one connection per listener and turn of the loop; several keep a burst from waiting.
 LISTENERS = 4
+CUT_S = 1.0
 LAG_EVERY_S = 0.25
 
 
@@ -166,7 +168,7 @@ class Proxy:
                 await self.server.idle.wait()
         except TimeoutError:
             self._log.warning("requests outlast the drain and are cut", inflight=self.server.inflight)
-        await self.server.shut_down()
+        await self.server.shut_down(CUT_S)
         self.meter.catch_up()
         if not await self.shipper.flush(5.0):
             self._log.warning("records are left for the next start to ship", records=self.records.unshipped)
@@ -224,7 +226,7 @@ class Proxy:
     async def _listen(self) -> list[asyncio.Server]:
         host, port = address_of(self._settings.listen)
         loop = asyncio.get_running_loop()
-        factory = self.server.protocol_factory()
+        factory = self.server.protocol_factory
         return [await loop.create_server(factory, sock=_bound(host, port), backlog=1024) for _ in range(LISTENERS)]
 
     async def _listen_for_admin(self, ending: AsyncExitStack) -> None:
@@ -289,7 +291,9 @@ def _bound(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def _site(ending: AsyncExitStack, routes: list[web.RouteDef], site: "Site") -> None:
+async def _site(
+    ending: AsyncExitStack, routes: list[web.RouteDef], site: Callable[[web.AppRunner], BaseSite]
+) -> None:
     app = web.Application()
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

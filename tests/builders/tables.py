@@ -33,7 +33,7 @@ def account(provider: str, namespace: str = "team-a", **fields: Any) -> Account:
         "display_name": provider.title(),
         "base_url": f"https://{provider}.example",
     } | fields
-    return Account(namespace=namespace, provider=provider, **(usual | fields))
+    return Account(namespace=namespace, provider=provider, **fields)
 
 
 def endpoint(at: str, model: str = "acme/m", price: float | None = 1.0, **fields: Any) -> Endpoint:

@@ -11,11 +11,11 @@ class StoreError(Exception):
     """The books cannot be read or written just now. Nothing of the batch is booked; it may be sent again."""
 
 
-class StoreFull(StoreError):  # noqa: N818 - a state to act upon
+class StoreFull(StoreError):
     """There is no room."""
 
 
-class StoreInUse(StoreError):  # noqa: N818
+class StoreInUse(StoreError):
     """Another ledger has these books."""
 
 

@@ -25,7 +25,7 @@ LATER = ("Budget", "AccessKey")
 """Kinds that the reference has and this version refuses."""
 
 
-class Rejected(Exception):  # noqa: N818 (what happened, in the words of the conditions)
+class Rejected(Exception):
     """A manifest that is no resource. `field` is the path by index, for `Place.of`; `message` names it as people
     read it."""
 

@@ -30,7 +30,7 @@ _WHOLE = 2**53
 _MOST_DIGITS = 64
 
 
-class NotReadable(Exception):  # noqa: N818 (a fact about the file, not a failure of ours)
+class NotReadable(Exception):
     """The file as a whole cannot be taken. `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:

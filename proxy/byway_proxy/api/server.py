@@ -62,9 +62,7 @@ class Server:
         self.inflight = 0
         self.idle = asyncio.Event()
         self.idle.set()
-
-    def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
-        return _Listener(
+        self._listener = _Listener(
             self._handle,  # type: ignore[arg-type] # a Reply has what aiohttp asks of a response
             handler_cancellation=True,
             keepalive_timeout=self._limits.head_s,
@@ -73,6 +71,19 @@ class Server:
             max_line_size=16384,
             max_field_size=16384,
         )
+
+    @property
+    def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
+        """For `create_server`."""
+        return self._listener
+
+    def close_idle(self) -> None:
+        """Connections that wait for a request end now, the others after their answer."""
+        self._listener.pre_shutdown()
+
+    async def shut_down(self, within_s: float) -> None:
+        """End what is left: requests under way are cut."""
+        await self._listener.shutdown(within_s)
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         connection = request.protocol

@@ -25,6 +25,7 @@ from byway_proxy.choose.choose import Candidate
 from byway_proxy.choose.trouble import Kind, Trouble
 from byway_proxy.meter.ids import attempt_id
 
+NOTHING = Usage()
 ERROR_BYTES = 64 * 1024
 """Enough of a provider's error to see what it means."""
 
@@ -39,8 +40,8 @@ class TimedOut(Exception):
 
 class Attempt:
     __slots__ = (
-        "_began", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error", "exchange", "first_token_ms",
-        "held", "identity", "patience", "stream", "watch", "whole",
+        "_began", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error", "exchange",
+        "first_token_ms", "held", "identity", "patience", "stream", "watch", "whole",
     )  # fmt: skip
 
     def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
@@ -81,7 +82,7 @@ class Attempt:
         try:
             refused = await self._ask()
         except asyncio.CancelledError:
-            self.settle("client_cancel", *self.estimated(), answered=True, reason="")
+            self.settle("client_cancel", *self.used(), answered=True, reason="")
             raise
         except BaseException:
             self.settle("failed", answered=False, reason="bug")
@@ -95,7 +96,7 @@ class Attempt:
     def settle(
         self,
         outcome: Outcome,
-        usage: Usage = Usage(),
+        usage: Usage = NOTHING,
         usage_from: UsageFrom = "unknown",
         *,
         answered: bool,
@@ -127,9 +128,7 @@ class Attempt:
 
     def settled_well(self) -> tuple[Settle | None, bytes]:
         """The end of an answer that came whole: its record, and its `usage` as the client reads it."""
-        said = self.stream or self.whole
-        assert said is not None
-        usage, source = (said.usage, "provider") if said.usage is not None else self.estimated()
+        usage, source = self.used()
         settle = self.settle("ok", usage, source, answered=True, reason="")
         return settle, self.usage_of(settle, usage)
 
@@ -139,13 +138,14 @@ class Attempt:
         parts = cost(counted, price) if price is not None else None
         return usage_bytes(counted, parts, settle.billed if settle is not None else 0, self._intent.byok)
 
-    def estimated(self) -> tuple[Usage, UsageFrom]:
-        """What was used where the provider does not say: a token for four bytes sent and for each chunk received."""
+    def used(self) -> tuple[Usage, UsageFrom]:
+        """What the provider says was used; where it does not, a token for four bytes sent, one for each chunk."""
         stream = self.stream
         if self.exchange.status == 0 and (stream is None or not stream.chunks):
             return Usage(), "unknown"
-        if stream is not None and stream.usage is not None:
-            return stream.usage, "provider"
+        said = stream or self.whole
+        if said is not None and said.usage is not None:
+            return said.usage, "provider"
         made = stream.chunks if stream is not None else _said(self.whole) // 4
         return Usage(prompt=self._job.request.size // 4, completion=made), "estimated"
 

@@ -124,11 +124,11 @@ class Relay:
         attempt = self._attempt
         if kind == "timeout" and self._blocked:
             self.outcome = "client_cancel"
-            attempt.settle("client_cancel", *attempt.estimated(), answered=True, reason="blocked")
+            attempt.settle("client_cancel", *attempt.used(), answered=True, reason="blocked")
             self._outlet.abort()
             return
         attempt.broke(kind)
-        usage, source = attempt.estimated()
+        usage, source = attempt.used()
         attempt.settle("upstream_cut", usage, source, answered=True, reason=kind)
         code, error_type, message = CUT_MESSAGES.get(kind, CUT)
         self._outlet.end(self._stream.error_event(code, error_type, message) + DONE)
@@ -138,7 +138,7 @@ class Relay:
             self._ended = True
             self.outcome = "client_cancel"
             attempt = self._attempt
-            attempt.settle("client_cancel", *attempt.estimated(), answered=True, reason="")
+            attempt.settle("client_cancel", *attempt.used(), answered=True, reason="")
 
     def _speed(self) -> None:
         attempt, now = self._attempt, self._means.now()

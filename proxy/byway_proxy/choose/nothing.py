@@ -39,7 +39,7 @@ FIELDS: dict[Reason, str] = {
 OF_ROUTE: tuple[Reason, ...] = ("policy_training", "policy_retention", "policy_region")
 
 
-class Nothing(Exception):  # noqa: N818 - it names what choosing found, as `Choice` does
+class Nothing(Exception):
     """Nobody can serve this, and trying again will not help."""
 
     def __init__(

@@ -61,7 +61,7 @@ class Wanted(Struct, frozen=True):
     streamed: bool = False
 
 
-class BadPreference(ValueError):  # noqa: N818 - a word of the request's author, told to them
+class BadPreference(ValueError):
     """`path` is where in the request, `message` what is wrong and what would be right."""
 
     def __init__(self, path: str, message: str) -> None:

@@ -19,11 +19,11 @@ class LogError(Exception):
     """The log cannot be used."""
 
 
-class LogFull(LogError):  # noqa: N818 - a state to act upon, not a mistake
+class LogFull(LogError):
     """No room, or the disk fails: no new attempt may begin."""
 
 
-class LogInUse(LogError):  # noqa: N818
+class LogInUse(LogError):
     """Another process has this log."""
 
 

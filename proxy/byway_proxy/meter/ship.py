@@ -27,7 +27,7 @@ MOST_BYTES = 2 * 1024 * 1024
 MOST_ANSWER_BYTES = 64 * 1024
 
 
-class _Stopped(Exception):  # noqa: N818 - not a failure of shipping, but its end
+class _Stopped(Exception):
     """The ledger will never take records of this opening of the log."""
 
 

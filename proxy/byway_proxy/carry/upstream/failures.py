@@ -24,7 +24,7 @@ Kind = Literal[
 ]
 
 
-class Failure(Exception):  # noqa: N818 - a word of failover's, beside Refused and Broke
+class Failure(Exception):
     """An exchange that did not end in a whole answer. The message holds no credential, prompt or completion."""
 
     def __init__(self, kind: Kind, message: str, *, sent: bool = False, answered: bool = False) -> None:
@@ -36,9 +36,9 @@ class Failure(Exception):  # noqa: N818 - a word of failover's, beside Refused a
         """Any byte of an answer was seen."""
 
 
-class Forbidden(Exception):  # noqa: N818
+class Forbidden(Exception):
     """What a guard raises for an address that may not be dialled; its message is shown."""
 
 
-class Malformed(Exception):  # noqa: N818
+class Malformed(Exception):
     """The bytes are no HTTP/1.1 answer that we would trust. Says what is wrong, never quotes them."""
