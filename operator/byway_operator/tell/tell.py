@@ -104,7 +104,7 @@ def _of_provider_key(
 
 def duration(milliseconds: float) -> str:
     """`340ms`, `1s200ms`, `75s`: as durations are written in a spec, to two digits or so."""
-    if milliseconds < 1000:
+    if round(milliseconds) < 1000:
         return f"{max(round(milliseconds), 1)}ms"
     tenths = round(milliseconds / 100)
     whole, rest = divmod(tenths, 10)
