@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -39,6 +40,7 @@ from byway_contract.table import (
     table_hash,
 )
 from byway_operator.compile.verdict import Compiled, Verdict
+from byway_operator.push.door import Identify, trust_the_socket
 from byway_operator.push.push import Hub, PushSettings
 from byway_operator.resources.manifest import Key
 from byway_process.logs import Log
@@ -91,14 +93,17 @@ class Operator:
 
 @asynccontextmanager
 async def an_operator(
-    socket: Path | None = None, settings: PushSettings = PUSH, term: int = 1
+    socket: Path | None = None,
+    settings: PushSettings = PUSH,
+    term: int = 1,
+    identify: Identify = trust_the_socket,
 ) -> AsyncIterator[Operator]:
     """A hub behind a unix socket. It ends as an operator does: drained, then closed."""
     with tempfile.TemporaryDirectory(prefix="by") as folder:
         path = socket or Path(folder) / "s"
         changes: list[None] = []
         log = io.StringIO()
-        hub = Hub(term, "op", Log("operator", out=log), lambda: changes.append(None), settings)
+        hub = Hub(term, "op", Log("operator", out=log), lambda: changes.append(None), settings, identify)
         app = web.Application()
         app.add_routes(hub.routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -135,7 +140,7 @@ async def a_proxy(
     keep: Path | None = None,
     refuse: Mapping[str, str] | None = None,
     mounts: Path | None = None,
-    **settings: float,
+    **settings: Any,
 ) -> AsyncIterator[Proxy]:
     applied: list[Table] = []
     fleets: list[int] = []

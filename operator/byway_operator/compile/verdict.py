@@ -73,3 +73,5 @@ class Compiled:
     good: Mapping[Key, Manifest] = field(default_factory=dict)
     """The last good form of every accepted or held-back object: the next compile's `held_back`."""
     owners: Mapping[ObjectId, tuple[Key, ...]] = field(default_factory=dict)
+    defects: Mapping[Key, str] = field(default_factory=dict)
+    """Objects that our own code stumbled over, and where: for the log. Holds nothing of the object."""

@@ -110,7 +110,8 @@ class Hub:
         self._draining = ""
         self._ring = Ring()
         self._advance_timer: asyncio.TimerHandle | None = None
-        self._change_timer: asyncio.Handle | None = None
+        self._count_timer: asyncio.TimerHandle | None = None
+        self._change_timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -139,7 +140,7 @@ class Hub:
         """How many proxies there ought to be, as far as somebody knows."""
         if proxies != self._expected:
             self._expected = proxies
-            self._count()
+            self._recount()
 
     def fleet(self) -> FleetView:
         views = tuple(line.view for line in self._lines.values())
@@ -159,7 +160,7 @@ class Hub:
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * self._settings.close_s):
                 await self._empty.wait()
-        for timer in (self._advance_timer, self._change_timer):
+        for timer in (self._advance_timer, self._count_timer, self._change_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -180,16 +181,19 @@ class Hub:
             max_msg_size=self._settings.max_message_bytes,
         )
         await ws.prepare(request)
-        await self._serve(ws, proven)
+        code, message = await self._serve(ws, proven)
+        if not await self._said_goodbye(ws, code, message) and request.transport is not None:
+            # Whoever reads nothing would otherwise keep what it was sent in our memory.
+            request.transport.abort()
         return ws
 
-    async def _serve(self, ws: web.WebSocketResponse, proven: Pod | None) -> None:
+    async def _serve(self, ws: web.WebSocketResponse, proven: Pod | None) -> tuple[int, str]:
+        """Until the stream is over. Returns what to close it with."""
         try:
             hello = await first_words(ws, proven, self._settings.hello_s)
         except UnwelcomeError as unwelcome:
             self._log.warning("a proxy is not welcome", code=unwelcome.code, why=unwelcome.message)
-            await self._close(ws, unwelcome.code, unwelcome.message)
-            return
+            return unwelcome.code, unwelcome.message
         line = self._seated(ws, hello)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -199,13 +203,15 @@ class Hub:
                     task.cancel()
         finally:
             self._unseated(line)
-        await self._close(ws, *line.close_with)
+        return line.close_with
 
-    async def _close(self, ws: web.WebSocketResponse, code: int, message: str) -> None:
-        """Bounded: to somebody who reads nothing, even a goodbye cannot be said."""
-        with suppress(TimeoutError, ClientError, ConnectionError):
+    async def _said_goodbye(self, ws: web.WebSocketResponse, code: int, message: str) -> bool:
+        try:
             async with asyncio.timeout(self._settings.close_s):
                 await ws.close(code=code, message=message.encode()[:120])
+        except (TimeoutError, ClientError, ConnectionError):
+            return False
+        return True
 
     def _seated(self, ws: web.WebSocketResponse, hello: Hello) -> Line:
         for other in self._lines.values():
@@ -220,8 +226,8 @@ class Hub:
         if self._rollout is not None:
             self._rollout = deciding.joined(self._rollout, line.seat, _now())
         self._log.info("a proxy is connected", proxy=hello.pod.name, build=hello.build, origin=hello.have.origin)
-        self._count()
-        self._advance()
+        self._recount()
+        self._advance(line)
         return line
 
     def _unseated(self, line: Line) -> None:
@@ -231,7 +237,7 @@ class Hub:
         if self._rollout is not None:
             self._rollout = deciding.answered(self._rollout, line.id)
         self._log.info("a proxy is gone", proxy=line.hello.pod.name, code=line.close_with[0])
-        self._count()
+        self._recount()
         self._advance()
 
     def _welcome(self) -> Welcome:
@@ -292,7 +298,7 @@ class Hub:
         line.took(table)
         if self._rollout is not None and self._rollout.hash == table.hash:
             self._rollout = deciding.answered(self._rollout, line.id)
-        self._advance()
+        self._advance(line)
         self._changed()
 
     def _nacked(self, line: Line, nack: Nack) -> None:
@@ -311,7 +317,7 @@ class Hub:
         if self._rollout is not None and self._rollout.hash == table.hash:
             self._rollout = deciding.refused(self._rollout, line.id, _now())
             self._hold_back(table.compiled, nack)
-        self._advance()
+        self._advance(line)
         self._changed(at_once=True)
 
     def _hold_back(self, compiled: Compiled, nack: Nack) -> None:
@@ -333,16 +339,17 @@ class Hub:
         if len(kept) < len(self.refusals):
             self.refusals = MappingProxyType(kept)
 
-    def _advance(self) -> None:
-        """Offer each proxy what it is to have by now."""
+    def _advance(self, *moved: Line) -> None:
+        """Offer each proxy what it is to have by now; once all were offered the newest, only those that `moved`."""
         if self._latest is None or self._rollout is None:
             return
+        lines = moved if self._settled is self._latest else tuple(self._lines.values())
         now = _now()
         if self._rollout.through(now):
             self._settled = self._latest
         elif not self._rollout.stopped:
             self._advance_again(self._rollout.wait_until - now)
-        for line in self._lines.values():
+        for line in lines:
             table = self._due(self._rollout, line, now)
             if table is not None:
                 line.offer(table)
@@ -363,10 +370,16 @@ class Hub:
     def _proxies(self) -> int:
         return max(len(self._lines), self._expected or 0, 1)
 
+    def _recount(self) -> None:
+        """Gathered: a thousand proxies that dial at once are one change of their number, not a thousand."""
+        if self._count_timer is None:
+            self._count_timer = asyncio.get_running_loop().call_later(self._settings.gather_s, self._count)
+        self._changed()
+
     def _count(self) -> None:
+        self._count_timer = None
         for line in self._lines.values():
             line.count(self._proxies())
-        self._changed()
 
     def _changed(self, at_once: bool = False) -> None:
         if self._change_timer is not None:

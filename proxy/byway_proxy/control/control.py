@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -238,11 +239,9 @@ class Control:
 
     async def _reports(self, send: Callable[[Reported], Awaitable[None]]) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):  # no news is when the regular one is due
                 async with asyncio.timeout(around(self._report_every_s, self._dice)):
                     await self._news.wait()
-            except TimeoutError:
-                pass
             self._news.clear()
             live = self._tables.live
             report = self._report()

@@ -85,7 +85,7 @@ class Keep:
         _replace(path, _encode(_Credentials(held.table.hash, credentials)))
 
     def _in_memory(self) -> bool:
-        if memory_backed(self.folder.resolve(), self.mounts.read_text()):
+        if memory_backed(self.folder.resolve(), self.mounts.read_text(errors="replace")):
             return True
         if not self._warned:
             self._warned = True
@@ -110,7 +110,7 @@ def memory_backed(folder: Path, mounts: str) -> bool:
     """Whether the file system that holds `folder` (resolved) lives in memory, by `/proc/self/mounts`."""
     best, kind = -1, ""
     for line in mounts.splitlines():
-        _, point, fs, *_ = line.split(" ")
+        _, point, fs = (*line.split(" "), "", "", "")[:3]
         mount = Path(point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
         # Of two mounts on one point the later one is on top.
         if folder.is_relative_to(mount) and len(mount.parts) >= best:

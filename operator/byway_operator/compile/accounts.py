@@ -1,0 +1,226 @@
+"""A ProviderKey becomes an account, a credential, and an endpoint for each model that may be called with it.
+
+Which models those are: what the catalogue lists for the provider, with the ProviderKey's `models[]` laid over it by
+public name, of it what `allowedModels` lets through. An upstream model has one public name at an account: where
+`models[]` gives a listed one another name, the listed name goes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from byway_contract.table import Account, Credential, Endpoint
+
+from byway_operator.compile import addresses, prices, secrets
+from byway_operator.compile.catalogue.catalogue import Card, Catalogue, Offer, Provider
+from byway_operator.compile.faults import NotAccepted, Unresolved
+from byway_operator.compile.settings import Settings
+from byway_operator.compile.sharing import allows, shared_with
+from byway_operator.compile.verdict import Condition
+from byway_operator.resources.manifest import Key
+from byway_operator.resources.provider_key import KeyModel, ProviderKey
+from byway_operator.resources.shared import FEATURE_WORDS, Capabilities
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class DraftAccount:
+    """What a ProviderKey becomes. While something is `missing` it is in no table, but still knows its models."""
+
+    key: Key
+    account: Account
+    credential: Credential | None
+    models: Mapping[str, Endpoint]
+    """By public name, only what may be called."""
+    upstreams: Mapping[str, str]
+    """Upstream model → public name."""
+    listed: frozenset[str]
+    """All public names the account has, also those that `allowedModels` keeps back."""
+    allows: Callable[[str], bool]
+    missing: Condition | None = None
+
+    @property
+    def id(self) -> str:
+        return account_id(self.key)
+
+    def endpoint_id(self, upstream: str) -> str:
+        return f"{self.id}:{upstream}"
+
+    def passed_through(self, model: str) -> Endpoint:
+        """An upstream model that nobody listed: only a route may name it, and nobody knows its price."""
+        priced = prices.of_account(None, None, self.account.in_cluster)
+        return Endpoint(
+            account=self.id,
+            model=model,
+            upstream_model=model,
+            price=priced.price,
+            price_origin=priced.origin,
+            by_name=False,
+        )
+
+
+def account_id(key: Key) -> str:
+    return f"{key.namespace}/{key.name}"
+
+
+def draft_account(
+    key: Key, resource: ProviderKey, held: secrets.Secrets, settings: Settings, catalogue: Catalogue
+) -> DraftAccount:
+    """Raises NotAccepted."""
+    provider = _provider(resource.spec.provider, catalogue)
+    missing: Condition | None = None
+    try:
+        url = _url(key, resource, provider, settings)
+    except Unresolved as unresolved:
+        url, missing = "", unresolved.condition
+    account = _account(key, resource, provider, url)
+    credential = None
+    if resource.spec.secret_ref is not None:
+        try:
+            credential = Credential(secrets.credential(resource.spec.secret_ref, key.namespace, held))
+        except Unresolved as unresolved:
+            missing = missing or unresolved.condition
+    endpoints = _endpoints(key, resource, provider, catalogue)
+    allowed = allows(resource.spec.allowed_models)
+    return DraftAccount(
+        key=key,
+        account=account,
+        credential=credential,
+        models={name: endpoint for name, endpoint in endpoints.items() if allowed(name)},
+        upstreams={endpoint.upstream_model: name for name, endpoint in endpoints.items()},
+        listed=frozenset(endpoints),
+        allows=allowed,
+        missing=missing,
+    )
+
+
+def _provider(slug: str, catalogue: Catalogue) -> Provider:
+    provider = catalogue.provider(slug)
+    if provider is None:
+        nearest = catalogue.nearest(slug)
+        meant = f'did you mean "{nearest}"? ' if nearest else ""
+        raise NotAccepted(
+            "UnknownProvider",
+            "spec.provider",
+            f'spec.provider: no provider "{slug}" in the catalogue; {meant}'
+            "For any other that speaks OpenAI's API write openai-compatible and its baseURL",
+        )
+    if provider.planned:
+        raise NotAccepted(
+            "NotImplemented",
+            "spec.provider",
+            f"spec.provider: {slug} is not done in this version; an OpenAI-compatible gateway works with baseURL",
+        )
+    return provider
+
+
+def _url(key: Key, resource: ProviderKey, provider: Provider, settings: Settings) -> str:
+    ref = resource.spec.service_ref
+    if ref is None:
+        return addresses.base_url(resource.spec, provider, settings)
+    return addresses.service_url(ref, key.namespace, settings, "spec.serviceRef", "spec.serviceRef")
+
+
+def _account(key: Key, resource: ProviderKey, provider: Provider, url: str) -> Account:
+    spec, facts = resource.spec, resource.spec.data_handling
+    nameless = provider.slug.endswith("-compatible")
+    trains = facts.training if facts else None
+    # What a provider promises binds nobody who stands in between.
+    direct = spec.base_url is None and spec.service_ref is None
+    return Account(
+        namespace=key.namespace,
+        name=key.name,
+        provider=key.name if nameless else provider.slug,
+        display_name=key.name if nameless else provider.display_name,
+        base_url=url,
+        auth=provider.auth,
+        credential=account_id(key) if spec.secret_ref else None,
+        headers={header.name: header.value for header in sorted(spec.headers, key=lambda header: header.name)},
+        ca_bundle=spec.ca_bundle,
+        shared_with=shared_with(spec.allowed_namespaces, key.namespace),
+        max_concurrent=spec.rate_limits.max_concurrent_requests if spec.rate_limits else None,
+        may_train=(provider.may_train or not direct) if trains is None else trains == "Possible",
+        retention_days=_first(facts.retention_days if facts else None, provider.retention_days if direct else None),
+        regions=tuple(sorted(facts.regions)) if facts else provider.regions if direct else (),
+        in_cluster=spec.service_ref is not None,
+        quirks=provider.quirks,
+    )
+
+
+def _endpoints(key: Key, resource: ProviderKey, provider: Provider, catalogue: Catalogue) -> dict[str, Endpoint]:
+    """By public name, all that the account has."""
+    in_cluster = resource.spec.service_ref is not None
+    stated = {entry.name: _stated(key, entry, provider, catalogue, in_cluster) for entry in resource.spec.models}
+    taken: dict[str, str] = {}
+    for index, (name, endpoint) in enumerate(stated.items()):
+        other = taken.setdefault(endpoint.upstream_model, name)
+        if other != name:
+            raise NotAccepted(
+                "Invalid",
+                f"spec.models[{index}]",
+                f'spec.models[{name}]: the upstream model "{endpoint.upstream_model}" is models[{other}] already; '
+                "one upstream model has one name",
+            )
+    listed = {
+        offer.model: _listed(key, upstream, offer, in_cluster)
+        for upstream, offer in catalogue.models(provider.slug).items()
+        if upstream not in taken
+    }
+    return {**listed, **stated}
+
+
+def _listed(key: Key, upstream: str, offer: Offer, in_cluster: bool) -> Endpoint:
+    return _endpoint(key, offer.model, upstream, prices.of_account(None, offer, in_cluster), offer, None)
+
+
+def _stated(key: Key, entry: KeyModel, provider: Provider, catalogue: Catalogue, in_cluster: bool) -> Endpoint:
+    """A model of `models[]`; what it leaves out is the catalogue's."""
+    upstream = catalogue.upstream(provider.slug, entry.name)
+    offer = catalogue.models(provider.slug).get(upstream) if upstream is not None else None
+    priced = prices.of_account(entry.price, offer, in_cluster)
+    known = offer or catalogue.cards.get(entry.name)
+    return _endpoint(
+        key, entry.name, entry.upstream_name or upstream or entry.name, priced, known, entry.capabilities
+    )
+
+
+def _endpoint(
+    key: Key,
+    name: str,
+    upstream: str,
+    priced: prices.Priced,
+    known: Offer | Card | None,
+    said: Capabilities | None,
+) -> Endpoint:
+    return Endpoint(
+        account=account_id(key),
+        model=name,
+        upstream_model=upstream,
+        price=priced.price,
+        price_origin=priced.origin,
+        price_date=priced.date,
+        context_length=_first(said.context_length if said else None, known.context_length if known else None),
+        max_output_tokens=_first(
+            said.max_output_tokens if said else None, known.max_output_tokens if known else None
+        ),
+        input_modalities=modalities(said) or (known.input_modalities if known else ("text",)),
+        output_modalities=known.output_modalities if known else ("text",),
+        features=_first(features(said), known.features if known else None),
+    )
+
+
+def modalities(said: Capabilities | None) -> tuple[str, ...]:
+    """In the contract's words; empty where nothing is said."""
+    return tuple(sorted(word.lower() for word in said.input_modalities)) if said else ()
+
+
+def features(said: Capabilities | None) -> tuple[str, ...] | None:
+    """In the contract's words; None where nothing is said."""
+    if said is None or said.features is None:
+        return None
+    return tuple(sorted(FEATURE_WORDS[word] for word in said.features))
+
+
+def _first(*choices: _T | None) -> _T | None:
+    return next((choice for choice in choices if choice is not None), None)

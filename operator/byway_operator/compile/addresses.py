@@ -1,0 +1,98 @@
+"""Where a request goes: the base URL of an account, and of a Service in the cluster.
+
+A `baseURL` is written by a tenant and dialled by the proxy, which stands where the tenant does not: so an address
+that only the proxy can reach is refused. Names are not resolved here; that is for the proxy, when it dials.
+"""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from byway_operator.compile.catalogue.catalogue import Provider
+from byway_operator.compile.faults import NotAccepted, Unresolved
+from byway_operator.compile.settings import Settings
+from byway_operator.resources.provider_key import ProviderKeySpec
+from byway_operator.resources.shared import ServiceRef
+
+_METADATA = ("metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal")
+
+
+def base_url(spec: ProviderKeySpec, provider: Provider, settings: Settings) -> str:
+    """The account's URL, without a slash at its end, where no Service is named. Raises NotAccepted."""
+    if spec.base_url is not None:
+        _check(spec.base_url, settings)
+        return spec.base_url.rstrip("/")
+    if provider.base_url is None:
+        raise NotAccepted("Invalid", "spec.provider", f"spec.provider: {provider.slug} needs baseURL or serviceRef")
+    return provider.base_url.format(resource=spec.azure.resource if spec.azure else "")
+
+
+def service_url(ref: ServiceRef, namespace: str, settings: Settings, field: str, said: str) -> str:
+    """The URL of a Service's API. `field` is the reference's path by index, `said` as people read it.
+
+    Raises Unresolved on one machine that was given no address for it.
+    """
+    if settings.service_addresses is None:
+        address = f"{ref.name}.{namespace}.svc:{ref.port}"
+        return f"{ref.effective_scheme}://{address}{ref.effective_path}"
+    wanted = service_id(ref, namespace)
+    address_given = settings.service_addresses.get(wanted)
+    if address_given is None:
+        raise Unresolved(
+            "ServiceNotFound",
+            field,
+            f"{said}: no cluster here to look up Service {wanted}; give its address: "
+            f"--service {wanted}=127.0.0.1:{ref.port}",
+        )
+    return f"{ref.effective_scheme}://{address_given}{ref.effective_path}"
+
+
+def service_id(ref: ServiceRef, namespace: str) -> str:
+    """`namespace/name:port`."""
+    return f"{namespace}/{ref.name}:{ref.port}"
+
+
+def _check(url: str, settings: Settings) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError as error:
+        raise _refused("Invalid", "is no URL; want https://api.example.com/v1") from error
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+        raise _refused("Invalid", "want http or https, a host, and no user, query or fragment")
+    where = _kind(host)
+    if where == "loopback" and settings.allow_loopback:
+        return
+    if where == "loopback":
+        raise _refused(
+            "NotPermitted", f"{host} is the proxy itself; for a Service in the cluster write serviceRef instead"
+        )
+    if where is not None:
+        raise _refused(
+            "NotPermitted",
+            f"{host} is a {where} address; for a Service in the cluster write serviceRef, else a host name",
+        )
+
+
+def _kind(host: str) -> str | None:
+    """What makes a host unfit; None is fine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return "loopback"
+    if host in _METADATA:
+        return "metadata"
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        # Old resolvers read `127.1`, `0x7f000001` and `2130706433` as addresses.
+        return "disguised" if re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*", host) else None
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return "loopback"
+    if address.is_link_local:
+        return "link-local"
+    return None if address.is_global and not address.is_multicast else "private"
+
+
+def _refused(reason: str, what: str) -> NotAccepted:
+    return NotAccepted(reason, "spec.baseURL", f"spec.baseURL: {what}")

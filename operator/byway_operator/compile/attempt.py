@@ -1,0 +1,196 @@
+"""One attempt at a table, given which forms of which resources turned out unfit in the attempts before.
+
+    read → keys → names, Services (oldest first) → routes → assembly
+
+It either makes a table, or says which further forms are unfit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from byway_contract.table import Anonymous, Tenancy
+
+from byway_operator.compile import secrets
+from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
+from byway_operator.compile.assembly import Assembly
+from byway_operator.compile.cards import cards
+from byway_operator.compile.catalogue.catalogue import Catalogue
+from byway_operator.compile.directory import Directory
+from byway_operator.compile.fallbacks import Fallbacks
+from byway_operator.compile.names import Names, as_written, by_age
+from byway_operator.compile.routes import DraftRoute, draft_route, rejected_route
+from byway_operator.compile.services import Services
+from byway_operator.compile.settings import Settings
+from byway_operator.compile.standing import Form, Reader, Standing
+from byway_operator.compile.verdict import Condition
+from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.resources.model_route import ModelRoute
+from byway_operator.resources.parse import Resource
+from byway_operator.resources.provider_key import ProviderKey
+from byway_operator.resources.secret import Secret
+
+Barred = dict[tuple[Key, Form], Condition]
+
+
+@dataclass
+class Attempt:
+    settings: Settings
+    catalogue: Catalogue
+    standings: dict[Key, Standing] = field(default_factory=dict)
+    accounts: dict[Key, DraftAccount] = field(default_factory=dict)
+    names: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    routes: dict[Key, DraftRoute] = field(default_factory=dict)
+    assembly: Assembly = field(default_factory=Assembly)
+    unfit: Barred = field(default_factory=dict)
+
+    def of(self, kind: str) -> list[Standing]:
+        return [standing for key, standing in self.standings.items() if key.kind == kind]
+
+    def bar(self, key: Key, why: Condition) -> None:
+        self.unfit[key, self.standings[key].form] = why
+
+
+def attempt(
+    world: Mapping[Key, Manifest],
+    held_back: Mapping[Key, Manifest],
+    barred: Barred,
+    reader: Reader,
+    settings: Settings,
+    catalogue: Catalogue,
+) -> Attempt:
+    """Look at `unfit` first: unless it is empty, the rest is not finished."""
+    made = Attempt(settings, catalogue)
+    for key in sorted(world):
+        standing = Standing(key, world[key], held_back.get(key), barred, reader)
+        standing.rise()
+        made.standings[key] = standing
+    _draft_accounts(made)
+    services = _take_names(made)
+    _bar_circles(made, held_back)
+    if not made.unfit:
+        _draft_routes(made, services)
+    if not made.unfit:
+        _assemble(made)
+    return made
+
+
+def _draft_accounts(made: Attempt) -> None:
+    held: dict[Key, Secret | Condition] = {}
+    for standing in made.of("Secret"):
+        if isinstance(standing.resource, Secret):
+            held[standing.key] = standing.resource
+        elif standing.fault is not None:
+            held[standing.key] = standing.fault
+    for standing in made.of("ProviderKey"):
+        standing.accept(partial(_draft_account, made, standing.key, held))
+
+
+def _draft_account(made: Attempt, key: Key, held: secrets.Secrets, resource: Resource) -> None:
+    assert isinstance(resource, ProviderKey)
+    made.accounts[key] = draft_account(key, resource, held, made.settings, made.catalogue)
+
+
+def _take_names(made: Attempt) -> Services:
+    """Names and what is said of Services, oldest route first."""
+    names, services = Names(), Services()
+    for standing in sorted(made.of("ModelRoute"), key=lambda standing: by_age(standing.manifest)):
+        standing.accept(partial(_take, made, standing, names, services))
+        if standing.resource is None:
+            made.names[standing.key] = names.take_free(standing.key, as_written(standing.manifest))
+    return services
+
+
+def _take(made: Attempt, standing: Standing, names: Names, services: Services, resource: Resource) -> None:
+    assert isinstance(resource, ModelRoute)
+    if standing.form == "current":
+        names.check(standing.key, resource)
+    services.hear(standing.key, resource)
+    # What an older route took meanwhile does not come back by way of a last good form.
+    made.names[standing.key] = names.take_free(standing.key, resource.effective_model_names)
+
+
+def _bar_circles(made: Attempt, held_back: Mapping[Key, Manifest]) -> None:
+    serving = {s.key: s.resource for s in made.of("ModelRoute") if isinstance(s.resource, ModelRoute)}
+    owners = {(key.namespace, name): key for key, names in made.names.items() for name in names}
+    trusted = tuple(sorted(made.settings.trusted_namespaces))
+    for circle in Fallbacks(serving, owners, trusted).cycles():
+        closer = _who_closed(circle, made, held_back)
+        after = circle[circle.index(closer) :] + circle[: circle.index(closer)]
+        walked = " → ".join(f"{key.namespace}/{key.name}" for key in (*after, closer))
+        made.bar(
+            closer,
+            Condition(
+                "False",
+                "FallbackCycle",
+                f"spec.fallbackModels: they lead back here: {walked}; take one out",
+                "spec.fallbackModels",
+            ),
+        )
+
+
+def _who_closed(circle: tuple[Key, ...], made: Attempt, held_back: Mapping[Key, Manifest]) -> Key:
+    """The newest of those that changed since the circle was open, else the newest."""
+    changed = [
+        key
+        for key in circle
+        if made.standings[key].form == "current"
+        and (key not in held_back or held_back[key].body != made.standings[key].manifest.body)
+    ]
+    return max(changed or circle, key=lambda key: by_age(made.standings[key].manifest))
+
+
+def _draft_routes(made: Attempt, services: Services) -> None:
+    rejected = {s.key: s.fault for s in made.of("ProviderKey") if s.resource is None and s.fault is not None}
+    directory = Directory(made.accounts, rejected, made.settings.trusted_namespaces, made.catalogue)
+    for standing in made.of("ModelRoute"):
+        if isinstance(standing.resource, ModelRoute):
+            try:
+                made.routes[standing.key] = draft_route(
+                    standing.key,
+                    standing.resource,
+                    made.names[standing.key],
+                    directory,
+                    services,
+                    made.settings,
+                )
+            except Exception as error:
+                made.bar(standing.key, standing.reader.stumbled(standing.key, error))
+
+
+def _assemble(made: Attempt) -> None:
+    table = made.assembly
+    present = [account for account in made.accounts.values() if account.missing is None]
+    for account in present:
+        _add_account(table, account)
+    for name, model, keys in cards(present, made.catalogue):
+        table.add("models", name, model)
+        table.owned(("models", name), keys)
+    for standing in made.of("ModelRoute"):
+        _add_route(made, standing)
+    table.add("policies", "tenancy", Tenancy(tuple(sorted(set(made.settings.trusted_namespaces)))))
+    if made.settings.anonymous_namespace is not None:
+        table.add("callers", "anonymous", Anonymous(made.settings.anonymous_namespace))
+
+
+def _add_account(table: Assembly, account: DraftAccount) -> None:
+    table.add("accounts", account.id, account.account, account.key)
+    if account.credential is not None:
+        table.add("credentials", account.id, account.credential, account.key)
+    for endpoint in account.models.values():
+        table.add("endpoints", account.endpoint_id(endpoint.upstream_model), endpoint, account.key)
+
+
+def _add_route(made: Attempt, standing: Standing) -> None:
+    table, key = made.assembly, standing.key
+    draft = made.routes.get(key)
+    if draft is None:
+        assert standing.fault is not None
+        route = rejected_route(key, made.names[key], standing.fault)
+        table.add("routes", account_id(key), route, key)
+        return
+    for name, account in draft.accounts.items():
+        table.add("accounts", name, account, key)
+    for name, endpoint in draft.endpoints.items():
+        table.add("endpoints", name, endpoint, key)
+    table.add("routes", account_id(key), draft.route, key)

@@ -1,0 +1,18 @@
+"""What the compiler is told beside the resources: whose word counts, and where this operator runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    trusted_namespaces: tuple[str, ...] = ("default",)
+    """The platform's own: what they share is found by name."""
+    anonymous_namespace: str | None = None
+    """Whoever brings no credential is this namespace. None: 401."""
+    strict: bool = True
+    """Whether an unknown field is an error: yes for folders, no behind an API server, which has checked it."""
+    allow_loopback: bool = False
+    """Whether `baseURL` may point at this machine."""
+    service_addresses: Mapping[str, str] | None = None
+    """`namespace/name:port` → `host:port`, on one machine. None: in a cluster, which has names for Services."""

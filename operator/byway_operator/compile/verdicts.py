@@ -1,0 +1,64 @@
+"""What each resource is told of an attempt: accepted or not, what is missing, and which form of it serves."""
+
+from dataclasses import replace
+
+from byway_operator.compile.attempt import Attempt
+from byway_operator.compile.standing import Standing
+from byway_operator.compile.verdict import ACCEPTED, RESOLVED, Condition, Verdict
+from byway_operator.resources.manifest import Key
+
+_NOT_LOOKED = Condition("Unknown", "Pending", "not looked at while the object is not accepted")
+
+
+def verdicts(made: Attempt) -> dict[Key, Verdict]:
+    """A Secret is somebody else's object: it has a verdict only where it cannot be read."""
+    return {
+        key: _verdict(made, standing)
+        for key, standing in made.standings.items()
+        if key.kind != "Secret" or standing.fault is not None
+    }
+
+
+def _verdict(made: Attempt, standing: Standing) -> Verdict:
+    key = standing.key
+    account, route = made.accounts.get(key), made.routes.get(key)
+    if standing.resource is None:
+        resolved = _NOT_LOOKED
+    else:
+        resolved = (account.missing if account else route.resolved if route else None) or RESOLVED
+    return Verdict(
+        key=key,
+        generation=standing.manifest.generation,
+        accepted=_accepted(made, standing),
+        resolved=resolved,
+        objects=made.assembly.made_of(key),
+        fingerprint=made.assembly.fingerprint(key),
+        serves="nothing" if account and account.missing else standing.form,
+        model_names=made.names.get(key, ()),
+        endpoints=route.facts if route else (),
+        models=len(account.models) if account and account.missing is None else 0,
+    )
+
+
+def _accepted(made: Attempt, standing: Standing) -> Condition:
+    fault = standing.fault
+    if fault is None:
+        return ACCEPTED
+    told = replace(fault, message=f"{fault.message}; {_consequence(made, standing)}")
+    # The operator takes it; that a proxy does not is said by `Programmed`.
+    return replace(ACCEPTED, message=told.message) if standing.by_proxy else told
+
+
+def _consequence(made: Attempt, standing: Standing) -> str:
+    match standing.key.kind, standing.form:
+        case _, "last-good":
+            return "its last good form serves on"
+        case "ModelRoute", _:
+            names = ", ".join(f'"{name}"' for name in made.names.get(standing.key, ()))
+            return f"callers of {names} get 404 with this reason" if names else "it serves nothing"
+        case "ProviderKey", _:
+            return "nothing can be called with it"
+        case "Secret", _:
+            return "ProviderKeys that name it have no credential"
+        case _:
+            return "it has no effect"

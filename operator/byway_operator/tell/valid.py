@@ -1,0 +1,58 @@
+"""Valid: does the provider take this credential? By live traffic, so it costs nobody a request."""
+
+from byway_contract.report import LastError
+
+from byway_operator.compile.verdict import Condition
+from byway_operator.tell.conditions import Status, earlier, rfc3339
+from byway_operator.tell.summary import AccountHealth
+
+# A connection that breaks now and then says nothing of a credential that worked a minute ago.
+UNREACHABLE_S = 60.0
+
+_UNAUTHORIZED = frozenset({"unauthorized", "forbidden"})
+_UNPAID = frozenset({"payment_required"})
+_UNREACHED = frozenset({"connect", "timeout", "connect_timeout", "dns", "tls", "unreachable"})
+
+
+def valid(account: AccountHealth | None, previous: Status | None) -> Condition:
+    """Other errors (429, 5xx) neither prove nor refute a credential."""
+    if account is None or (account.last_ok is None and account.last_error is None):
+        return _before(previous) or Condition("Unknown", "Unverified", "no request has used it yet")
+    error = account.last_error
+    refuted = _refuted(error) if error is not None and error.at > (account.last_ok or 0.0) else None
+    if refuted is not None and error is not None and _counts(refuted, error, account):
+        return refuted
+    if account.last_ok is not None:
+        return Condition("True", "Verified")
+    return _before(previous) or Condition("Unknown", "Unverified", "no request that used it was answered yet")
+
+
+def _refuted(error: LastError) -> Condition | None:
+    at = rfc3339(error.at)
+    if error.status in (401, 403) or error.kind in _UNAUTHORIZED:
+        return Condition("False", "Unauthorized", f"the provider refused the credential at {at}: check the Secret")
+    if error.status == 402 or error.kind in _UNPAID:
+        return Condition(
+            "False", "PaymentRequired", f"the provider wants to be paid since {at}: top the account up"
+        )
+    if error.status is None and error.kind in _UNREACHED:
+        return Condition("False", "Unreachable", f"no answer from the provider at {at} ({error.kind})")
+    return None
+
+
+def _counts(refuted: Condition, error: LastError, account: AccountHealth) -> bool:
+    """One broken connection is not an unreachable provider; one 401 after the last answer is a dead credential."""
+    return refuted.reason != "Unreachable" or account.last_ok is None or error.at - account.last_ok >= UNREACHABLE_S
+
+
+def _before(previous: Status | None) -> Condition | None:
+    """What was known outlives the proxies that knew it."""
+    condition = earlier(previous, "Valid")
+    status = condition.get("status")
+    if status == "True":
+        return Condition("True", str(condition["reason"]), str(condition.get("message", "")))
+    return (
+        Condition("False", str(condition["reason"]), str(condition.get("message", "")))
+        if status == "False"
+        else None
+    )
