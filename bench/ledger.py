@@ -1,7 +1,7 @@
 """How fast the log takes records and the ledger books them: `python bench/ledger.py [attempts]`.
 
-SQLite with `synchronous=FULL`, batches of 1,000 records in the order a busy proxy writes them (each attempt ends
-some way behind its beginning), through the store and then through the whole road: log, shipper, socket, ledger.
+SQLite with `synchronous=FULL`, batches of 1,000 records in the order a busy proxy writes them (each attempt's end
+some way behind its beginning), through the store, and then the whole road: log, shipper, unix socket, ledger.
 """
 
 import asyncio
