@@ -37,7 +37,7 @@ class Sending:
             self._served.ended = "fault"
             return False
         self._served.ended = "complete" if self._reply.kind in ("ok", "hold", "hold_before_head") else "fault"
-        if self._reply.keep_alive == "keep" and not self._until_close:
+        if self._reply.keep_alive in ("keep", "stale") and not self._until_close:
             return True
         self._connection.close()
         return False
