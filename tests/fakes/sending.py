@@ -191,10 +191,10 @@ class Sending:
     async def _write(self, data: bytes) -> None:
         step = self._reply.split_bytes or len(data) or 1
         for start in range(0, len(data), step):
+            if self._reply.split_bytes:  # before and not after: with its last byte an answer is complete
+                await asyncio.sleep(self._reply.gap_s)
             self._connection.write(data[start : start + step])
             await self._connection.drain()
-            if self._reply.split_bytes:
-                await asyncio.sleep(self._reply.gap_s)
 
     def _bill_prompt(self) -> None:
         self._served.prompt_tokens = wire.prompt_tokens(self._reply, self._asked)
