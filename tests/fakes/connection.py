@@ -7,9 +7,10 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+TLS_HANDSHAKE = 0x16
 HEAD_AT_MOST = 64 * 1024
 
 
@@ -35,18 +36,23 @@ class Connection(asyncio.Protocol):
     def __init__(self, begin: Callable[["Connection"], None]) -> None:
         self.gone = asyncio.Event()
         """Set when the client has closed, or half-closed: clients of HTTP do not half-close and wait."""
+        self.stale = False
+        """Close it when the next request comes, unanswered."""
         self._begin = begin
         self._reader = asyncio.StreamReader(limit=HEAD_AT_MOST)
         self._writable = asyncio.Event()
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._reader.set_transport(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._reader.set_transport(self._transport)
         self._begin(self)
 
     def data_received(self, data: bytes) -> None:
+        if data[0] == TLS_HANDSHAKE:  # somebody speaks TLS to a plain port: be what a plain server is
+            self.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+            self.close()
+            return
         self._reader.feed_data(data)
 
     def eof_received(self) -> bool:
@@ -79,7 +85,7 @@ class Connection(asyncio.Protocol):
         """Close with an RST, throwing away what was not sent yet."""
         sock: socket.socket | None = self._transport.get_extra_info("socket")
         if sock is not None:
-            with contextlib.suppress(OSError):  # the client was faster
+            with contextlib.suppress(OSError, ValueError):  # the client was faster
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 

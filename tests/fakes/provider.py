@@ -160,6 +160,8 @@ class FakeProvider:
 
     async def _converse(self, connection: Connection, number: int) -> None:
         while (request := await connection.request()) is not None:
+            if connection.stale:
+                break
             if request.path.startswith("/__fake/"):
                 self._control(connection, request)
             elif not await self._answer(connection, request, number):
@@ -171,6 +173,7 @@ class FakeProvider:
         served = self._begin(request, number)
         reply = self._reply(request, served)
         served.kind = reply.kind
+        connection.stale = reply.keep_alive == "stale"
         sending = Sending(connection, reply, request, served, self._hold)
         try:
             again = await connection.unless_gone(sending.run())

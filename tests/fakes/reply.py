@@ -78,8 +78,8 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     head_after_s: float = 0.0
     gap_s: float = 0.0
     """Between two writes."""
-    keep_alive: Literal["keep", "close", "silent_close"] = "keep"
-    """`silent_close` closes after the answer without having said so: a stale pooled connection."""
+    keep_alive: Literal["keep", "close", "silent_close", "stale"] = "keep"
+    """`silent_close` closes after the answer without having said so; `stale` when the next request arrives."""
     headers: dict[str, str] = {}
     extra: dict[str, Any] = {}
     """Further top-level fields of the answer and of every chunk."""
@@ -143,11 +143,10 @@ CLIENTS_FAULT: dict[str, Reply] = {
     "422": status(422, type="invalid_request_error"),
 }
 ODD_BUT_FINE: dict[str, Reply] = {
-    "slow_drip": Reply(split_bytes=7, gap_s=0.001),
+    "slow_drip": Reply(split_bytes=53, gap_s=0.0005),
     "one_write": Reply(per_write=1_000),
     "until_close": Reply(framing="close"),
     "crlf": Reply(crlf=True, comments=2),
-    "stale_connection": Reply(keep_alive="silent_close"),
     "no_done": Reply(done=False),
     "bare": Reply(fingerprint=False, null_finish=False, role_chunk=False, usage="never"),
 }

@@ -37,7 +37,7 @@ class Sending:
             self._served.ended = "fault"
             return False
         self._served.ended = "complete" if self._reply.kind in ("ok", "hold", "hold_before_head") else "fault"
-        if self._reply.keep_alive == "keep" and not self._until_close:
+        if self._reply.keep_alive in ("keep", "stale") and not self._until_close:
             return True
         self._connection.close()
         return False
@@ -191,10 +191,10 @@ class Sending:
     async def _write(self, data: bytes) -> None:
         step = self._reply.split_bytes or len(data) or 1
         for start in range(0, len(data), step):
+            if self._reply.split_bytes:  # before and not after: with its last byte an answer is complete
+                await asyncio.sleep(self._reply.gap_s)
             self._connection.write(data[start : start + step])
             await self._connection.drain()
-            if self._reply.split_bytes:
-                await asyncio.sleep(self._reply.gap_s)
 
     def _bill_prompt(self) -> None:
         self._served.prompt_tokens = wire.prompt_tokens(self._reply, self._asked)
