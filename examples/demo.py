@@ -214,10 +214,12 @@ def _told(byway: Byway, client: OpenAI, killed: str) -> None:
 def _paid(byway: Byway, requests: list[str]) -> None:
     def rows() -> list[dict[str, Any]]:
         found = byway.json("usage", "--by", "request,provider", "--limit", "1000")
-        return [row for row in found if row.get("request") in requests]
+        return [row for row in found if row["key"]["request"] in requests]
 
-    until(lambda: {row["request"] for row in rows()} == set(requests), "the ledger to have booked all requests")
-    lost = [row for row in rows() if row["request"] == requests[-1]]
+    until(
+        lambda: {row["key"]["request"] for row in rows()} == set(requests), "the ledger to have booked all requests"
+    )
+    lost = [row for row in rows() if row["key"]["request"] == requests[-1]]
     if len(lost) < 2:
         raise DidNotHappenError(f"two attempts in the books for the request that lost its provider: {lost}")
     say("byway usage --by request,provider")

@@ -10,8 +10,9 @@ from byway_cli import asking, printing
 from byway_cli.options import Dir, Form, State
 from byway_cli.printing import Output
 
-# What rows may hold beside the columns they are grouped by, in the order people read: how much, then what it cost.
-_AMOUNTS = ("requests", "attempts", "prompt_tokens", "completion_tokens", "cost", "billed", "absorbed")
+_COUNTS = ("requests", "attempts", "prompt_tokens", "completion_tokens")
+_DOLLARS = ("cost", "billed", "absorbed")
+"""What providers are owed, what callers pay, and the difference: attempts that failed on the way to an answer."""
 
 
 def usage(
@@ -32,19 +33,20 @@ def usage(
     if output is not Output.table:
         printing.document(rows, output)
     elif rows:
-        groups = [group for group in by.split(",") if group]
-        headers = present(rows, groups)
-        printing.table(
-            [header.upper().replace("_", "-") for header in headers], [_cells(row, headers) for row in rows]
-        )
+        headers, *lines = table(rows)
+        printing.table(headers, lines)
     else:
         printing.warn("nothing has been booked yet")
 
 
-def present(rows: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> list[str]:
-    """The columns worth printing: the groups, then those amounts that the ledger told."""
-    return [*groups, *(amount for amount in _AMOUNTS if any(amount in row for row in rows))]
-
-
-def _cells(row: Mapping[str, Any], headers: Sequence[str]) -> list[str]:
-    return [str(row.get(header) if row.get(header) is not None else "") or "-" for header in headers]
+def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Header and lines: the fields the rows are grouped by, then how much, then what it cost."""
+    groups = list(rows[0]["key"])
+    head = [name.upper().replace("_", "-") for name in (*groups, *_COUNTS, *_DOLLARS)]
+    lines = [
+        [row["key"][group] or "-" for group in groups]
+        + [str(row[count]) for count in _COUNTS]
+        + [f"${row[dollars]}" for dollars in _DOLLARS]
+        for row in rows
+    ]
+    return [head, *lines]

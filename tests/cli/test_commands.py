@@ -32,12 +32,22 @@ ROUTE = {
 }
 NOON = 1_795_521_600.0
 
+SUM = {
+    "key": {"route": "default/tiny"},
+    "requests": 3,
+    "attempts": 4,
+    "prompt_tokens": 90,
+    "completion_tokens": 60,
+    "cost": "0.000492",
+    "billed": "0.0004",
+    "absorbed": "0.000092",
+}
 ANSWERS = {
     "/v1/resources?kind=ModelRoute": {"items": [ROUTE]},
     "/v1/resources?kind=ModelRoute&name=tiny": {"items": [ROUTE]},
     "/v1/resources?kind=ProviderKey": {"items": []},
     "/v1/resources?kind=ModelRoute&name=smart": {"items": []},
-    "/v1/usage?by=route": {"rows": [{"route": "default/tiny", "requests": 3, "cost": "0.000492"}]},
+    "/v1/usage?by=route": {"rows": [SUM]},
     "/v1/explain?model=tiny": {
         "candidates": [
             {"place": 1, "endpoint": "default/left:tiny", "provider": "left", "price": "", "why": "first"}
@@ -77,7 +87,10 @@ def test_usage_and_explain_print_what_the_ledger_and_a_proxy_answer(home: Path) 
     with _running(home, "quickstart"):
         spent = _byway(home, "usage", "--by", "route").stdout
         explained = _byway(home, "explain", "tiny").stdout
-    assert spent.splitlines() == ["ROUTE          REQUESTS   COST", "default/tiny   3          0.000492"]
+    assert spent.splitlines() == [
+        "ROUTE          REQUESTS   ATTEMPTS   PROMPT-TOKENS   COMPLETION-TOKENS   COST        BILLED    ABSORBED",
+        "default/tiny   3          4          90              60                  $0.000492   $0.0004   $0.000092",
+    ]
     assert "1       default/left:tiny   left" in explained
     assert "default/right:tiny   resting   for 3 s" in explained
 

@@ -17,7 +17,6 @@ from byway_cli.up.children import Children, NotReadyError, Plan
 POLITE = """
 import pathlib, signal, socket, sys
 log, path, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-pathlib.Path(path).unlink(missing_ok=True)
 server = socket.socket(socket.AF_UNIX); server.bind(path); server.listen()
 def end(*_):
     with log.open("a") as file: file.write(name + "\\n")
@@ -58,7 +57,7 @@ class Stage:
     def plan(self, name: str, program: str = POLITE, end_within_s: float = 10.0) -> Plan:
         socket = self.folder / f"{name}.sock"
         arguments = (sys.executable, "-c", program, str(self.folder / "ended"), str(socket), name)
-        return Plan(name, arguments, dict(os.environ), socket, end_within_s)
+        return Plan(name, arguments, dict(os.environ), socket, end_within_s, socket)
 
     def ended(self) -> list[str]:
         log = self.folder / "ended"
@@ -102,13 +101,13 @@ def test_children_end_in_the_opposite_order_of_their_start(stage: Stage) -> None
     assert stage.heard.lines.index("ledger: here is ledger") < stage.heard.lines.index("operator: here is operator")
 
 
-def test_a_killed_child_is_started_again_and_that_is_said(stage: Stage) -> None:
+def test_a_killed_child_is_started_again_past_the_socket_it_left_and_that_is_said(stage: Stage) -> None:
     async def story(children: Children) -> None:
         await stage.ready.wait()
         first = children.all[0].pid
         assert first
         os.kill(first, signal.SIGKILL)
-        await until(lambda: children.all[0].pid not in (None, first))
+        await until(lambda: stage.heard.lines.count("ledger: here is ledger") == 2)
         stage.drain.set()
 
     stage.play([[stage.plan("ledger")]], story)

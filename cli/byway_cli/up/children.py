@@ -40,6 +40,8 @@ class Plan:
     ready: Address
     end_within_s: float = 10.0
     """From SIGTERM to SIGKILL."""
+    socket: Path | None = None
+    """Its unix socket: a life that ended without a word leaves it behind, in the way of the next one."""
 
 
 class Voice(Protocol):
@@ -159,6 +161,8 @@ class Children:
         """One life; answers how it ended."""
         plan = child.plan
         try:
+            if plan.socket:
+                plan.socket.unlink(missing_ok=True)
             child.process = await asyncio.create_subprocess_exec(
                 *plan.arguments,
                 env=dict(plan.environment),
@@ -260,6 +264,7 @@ async def _is_ready(address: Address) -> bool:
             try:
                 writer.write(b"GET /readyz HTTP/1.1\r\nHost: byway\r\nConnection: close\r\n\r\n")
                 status = await reader.readline()
+                await reader.read()  # to its end, or who answers would see a broken pipe
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError):

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -136,6 +137,11 @@ def held(layout: Layout) -> Iterator[None]:
             yield
         finally:
             layout.running.unlink(missing_ok=True)
+
+
+def forget(layout: Layout) -> None:
+    """Credentials are in memory only while somebody runs who needs them."""
+    shutil.rmtree(layout.memory, ignore_errors=True)
 
 
 def is_held(state: Path) -> bool:

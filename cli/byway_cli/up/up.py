@@ -27,6 +27,7 @@ from byway_cli.up.voice import HumanVoice, JsonVoice, LogFormat, voice
 MOST_PROXIES = 64
 # A proxy's running answers get this long; the rest until SIGKILL is for its log's last records to be shipped.
 DRAIN_S, SHIP_S = 30.0, 10.0
+END_WITHIN_S = 15.0
 _INTERRUPTED = 130
 
 
@@ -71,22 +72,24 @@ def plans(
     ledger, operator = house.socket("ledger"), house.socket("operator")
 
     def plan(who: str, module: str, ready: Path | int, end_within_s: float, **settings: object) -> Plan:
+        socket_file = house.socket(who)
         ours = {f"BYWAY_{setting.upper()}": str(value) for setting, value in settings.items()}
-        return Plan(who, (sys.executable, "-m", module), {**base, **ours}, ready, end_within_s)
+        whole = {**base, **ours, "BYWAY_SOCKET": str(socket_file)}
+        return Plan(who, (sys.executable, "-m", module), whole, ready, end_within_s, socket_file)
 
     return [
-        [plan("ledger", "byway_ledger", ledger, 10, socket=ledger, database=house.state / "ledger/ledger.sqlite")],
+        [plan("ledger", "byway_ledger", ledger, END_WITHIN_S, database=house.state / "ledger/ledger.sqlite")],
         [
             plan(
-                "operator", "byway_operator", operator, 10,
-                source=wish.directory.resolve(), socket=operator, state=house.state / "operator",
+                "operator", "byway_operator", operator, END_WITHIN_S,
+                source=wish.directory.resolve(), state=house.state / "operator",
                 proxies=wish.proxies, services=",".join(wish.services), ledger=ledger,
             )
         ],
         [
             plan(
                 name, "byway_proxy", admin, wish.drain_s + SHIP_S,
-                name=name, listen=f"127.0.0.1:{wish.port}", admin=f"127.0.0.1:{admin}", socket=house.socket(name),
+                name=name, listen=f"127.0.0.1:{wish.port}", admin=f"127.0.0.1:{admin}",
                 control=operator, ledger=ledger, log_dir=house.state / "log" / name, keep=house.memory / name,
                 drain_s=wish.drain_s,
             )
@@ -99,8 +102,6 @@ async def _serve(wish: Wish, house: Layout, say: HumanVoice | JsonVoice) -> int:
     admin_ports = _free_ports(wish.proxies)
     drain, at_once = _signals(say)
     children = Children(say, random.random, lambda: _write_down(wish, house, children, admin_ports))
-    for socket_file in house.run.glob("*.sock"):
-        socket_file.unlink()  # left by a life that ended without a word
 
     def ready() -> None:
         _write_down(wish, house, children, admin_ports)
@@ -110,6 +111,8 @@ async def _serve(wish: Wish, house: Layout, say: HumanVoice | JsonVoice) -> int:
         await children.run(plans(wish, house, admin_ports, os.environ), ready, drain, at_once)
     except NotReadyError as error:
         raise CommandError(str(error)) from error
+    finally:
+        layout.forget(house)
     if at_once.is_set():
         return _INTERRUPTED
     say.news("ended: every answer delivered, every record shipped")
