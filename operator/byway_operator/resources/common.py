@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-_SPELT = {"base_url": "baseURL", "role_arn": "roleARN", "from_": "from"}
+_SPELT = {"base_url": "baseURL", "role_arn": "roleARN", "from_": "from", "for_": "for"}
 
 
 def _spelling(attribute: str) -> str:
@@ -91,7 +91,8 @@ class Matches:
         return core_schema.no_info_before_validator_function(self._checked, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        said = Rule(f"self.matches(r'{self.pattern}')", self.message, bool).as_cel()
+        quote = '"' if "'" in self.pattern else "'"
+        said = Rule(f"self.matches(r{quote}{self.pattern}{quote})", self.message, bool).as_cel()
         return {**handler(core), "x-kubernetes-validations": [said]}
 
     def _checked(self, value: Any) -> Any:
@@ -128,6 +129,7 @@ class ListType:
 
 MAP_BY_NAME = ListType("name")
 SET = ListType()
+ATOMIC = Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})
 
 MONEY_PATTERN = r"^(0|[1-9][0-9]{0,8})([.][0-9]{1,9})?$"
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"

@@ -23,6 +23,8 @@ class Fault:
     path: Path
     message: str
     """What is wrong and the way out, without the path."""
+    meant: str = ""
+    """The field that an unknown one was probably meant to be."""
 
 
 def form_faults(error: ValidationError, kind: type[BaseModel], body: Mapping[str, Any]) -> list[Fault]:
@@ -31,7 +33,10 @@ def form_faults(error: ValidationError, kind: type[BaseModel], body: Mapping[str
     # A list whose entries are wrong is also reported as too short: wrong entries are not counted.
     around = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
     real = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in around]
-    return [_fault(detail, kind, body) for detail in real]
+    faults = [_fault(detail, kind, body) for detail in real]
+    # `modle` is one slip, not an unknown field and a missing one.
+    meant = {(*fault.path[:-1], fault.meant) for fault in faults if fault.meant}
+    return [fault for fault in faults if fault.message != _MISSING or fault.path not in meant]
 
 
 def rule_faults(part: Part) -> Iterator[Fault]:
@@ -65,18 +70,19 @@ def _fault(detail: ErrorDetails, kind: type[BaseModel], body: Mapping[str, Any])
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            return Fault("Invalid", path, _no_such_field(path, kind))
+            return _no_such_field(path, kind)
         case "literal_error":
             return _unsupported(path, kind, body)
         case "duplicate":
             path = (*path, context["index"], *([context["key"]] if context["key"] else []))
             return Fault("Invalid", path, str(context["said"]))
         case "missing":
-            return Fault("Invalid", path, "required")
+            return Fault("Invalid", path, _MISSING)
         case code:
             return Fault("Invalid", path, _WORDS.get(code, detail["msg"]).format(**context))
 
 
+_MISSING = "required"
 _WORDS = {
     "string_type": "want a string: put the value in quotes",
     "int_type": "want a whole number, without quotes",
@@ -94,10 +100,11 @@ _WORDS = {
 }
 
 
-def _no_such_field(path: Path, kind: type[BaseModel]) -> str:
+def _no_such_field(path: Path, kind: type[BaseModel]) -> Fault:
     word, known = str(path[-1]), _fields_at(path[:-1], kind)
     meant = nearest(word, known)
-    return f"no such field; {f'did you mean {meant}?' if meant else 'there are ' + ', '.join(known)}"
+    way_out = f"did you mean {meant}?" if meant else f"there are {', '.join(known)}"
+    return Fault("Invalid", path, f"no such field; {way_out}", meant or "")
 
 
 def _unsupported(path: Path, kind: type[BaseModel], body: Mapping[str, Any]) -> Fault:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from byway_operator.resources.common import (
     AGE,
+    ATOMIC,
     LONGEST,
     MAP_BY_NAME,
     SET,
@@ -178,7 +179,7 @@ class ModelRouteSpec(Part):
     strategy: Strategy | None = None
     """How one of a step's endpoints is chosen: Balanced (cheaper ones more often), Cost, Latency, Throughput,
     Availability, or Weighted (by each one's weight). Default: Balanced."""
-    fallback_models: Annotated[tuple[ModelName, ...], Field(max_length=8)] = ()
+    fallback_models: Annotated[tuple[ModelName, ...], Field(max_length=8), ATOMIC] = ()
     """Names to try in turn when no endpoint answers, or the prompt is too long for them all."""
     timeouts: RouteTimeouts | None = None
     """Default: the proxy's settings."""

@@ -70,6 +70,7 @@ class Header(Part):
         Field(max_length=128),
         Matches(r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$", "want a header's name: OpenAI-Organization"),
     ]
+    """As in `OpenAI-Organization: org-1`."""
     value: Annotated[
         str,
         Field(max_length=4096),
@@ -91,14 +92,18 @@ class Bedrock(Part):
     """Where Amazon Bedrock is."""
 
     region: Region
+    """The AWS region."""
     role_arn: Annotated[str, Field(max_length=2048)] | None = None
+    """The role to take on. Default: none."""
 
 
 class Vertex(Part):
     """Where Vertex AI is."""
 
     project: Annotated[str, Field(max_length=64)]
+    """The Google Cloud project."""
     location: Region
+    """The Google Cloud location."""
 
 
 class KeyModel(Part):
@@ -118,7 +123,9 @@ class RateLimits(Part):
     """The most this account is used, by all proxies together."""
 
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """Requests within a minute. Not done in this version."""
     tokens_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
+    """Tokens within a minute. Not done in this version."""
     max_concurrent_requests: Concurrency | None = None
     """Requests at the provider at the same time. Default: no limit."""
 

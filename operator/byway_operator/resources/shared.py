@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from byway_operator.resources.common import SET, Label, Matches, Money, Part, Port, Rule, Tokens
+from byway_operator.resources.common import ATOMIC, SET, Label, Matches, Money, Part, Port, Rule, Tokens
 
 Modality = Literal["Text", "Image", "Audio", "File", "Video"]
 Feature = Literal["Tools", "StructuredOutputs", "JSONObject", "Reasoning", "Temperature", "Attachments", "Logprobs"]
@@ -88,15 +88,20 @@ class LabelRequirement(Part):
     """One demand on labels."""
 
     key: Annotated[str, Field(max_length=317)]
+    """The label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=64)] = ()
+    """In, NotIn, Exists or DoesNotExist."""
+    values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=64), ATOMIC] = ()
+    """With In and NotIn."""
 
 
 class LabelSelector(Part):
     """Namespaces by their labels."""
 
     match_labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] | None = None
-    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=16)] = ()
+    """Labels with their values; all must fit."""
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=16), ATOMIC] = ()
+    """Further demands; all must fit."""
 
 
 class AllowedNamespaces(Part):

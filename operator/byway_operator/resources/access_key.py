@@ -1,0 +1,79 @@
+"""AccessKey: for apps that have no ServiceAccount token. Not done in this version: `parse` refuses it."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from byway_operator.resources.common import (
+    AGE,
+    MAP_BY_NAME,
+    SET,
+    Column,
+    Glob,
+    Label,
+    Matches,
+    Metadata,
+    Part,
+    Rule,
+    Time,
+    condition_column,
+)
+from byway_operator.resources.provider_key import SecretRef
+
+
+class KeyOfMany(Part):
+    """One of the keys that are accepted; two live ones make a rotation."""
+
+    name: Label
+    """Name of this key within the list."""
+    secret_ref: SecretRef | None = None
+    """The Secret's entry that holds the key."""
+    sha256: (
+        Annotated[
+            str,
+            Field(max_length=64),
+            Matches(r"^[0-9a-f]{64}$", "want the key's SHA-256 as 64 hexadecimal digits in lower case"),
+        ]
+        | None
+    ) = None
+    """The key's digest, which is safe in Git: a key is 256 random bits."""
+    expires_at: Time | None = None
+    """Default: never."""
+
+    rules: ClassVar = (
+        Rule(
+            "has(self.secretRef) != has(self.sha256)",
+            "set secretRef or sha256",
+            lambda self: (self.secret_ref is None) != (self.sha256 is None),
+        ),
+    )
+
+
+class AccessKeySpec(Part):
+    """Keys, and what may be done with them."""
+
+    keys: Annotated[tuple[KeyOfMany, ...], Field(min_length=1, max_length=4), MAP_BY_NAME]
+    """Any of them is accepted."""
+    user: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Whose spend it is. Default: nobody's in particular."""
+    allowed_models: Annotated[tuple[Glob, ...], Field(min_length=1, max_length=64), SET] = ()
+    """Names as callers write them. Default: all that the namespace sees."""
+
+
+class AccessKey(Part):
+    """A credential of an app at this gateway."""
+
+    api_version: Literal["byway.dev/v1alpha1"]
+    kind: Literal["AccessKey"]
+    metadata: Metadata
+    spec: AccessKeySpec
+    status: Any = None
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        condition_column("Ready", "Ready"),
+        Column("User", ".spec.user"),
+        Column("Last-Used", ".status.lastUsed", "date"),
+        Column("Expires", ".status.expiresAt", "date"),
+        AGE,
+    )
+    short_name: ClassVar[str] = "ak"
