@@ -28,11 +28,7 @@ def dollars(amount: float) -> Price:
 
 
 def account(provider: str, namespace: str = "team-a", **fields: Any) -> Account:
-    fields = {
-        "name": provider,
-        "display_name": provider.title(),
-        "base_url": f"https://{provider}.example",
-    } | fields
+    usual = {"name": provider, "display_name": provider.title(), "base_url": f"https://{provider}.example"}
     return Account(namespace=namespace, provider=provider, **(usual | fields))
 
 
