@@ -212,6 +212,15 @@ def test_a_report_says_what_is_known_in_the_worlds_time() -> None:
     assert keys["team-a/b"].last_ok is None
 
 
+def test_a_report_tells_what_rests_with_its_account_and_what_is_back() -> None:
+    health = ejected()
+    name = "team-a/a:acme/m"
+    assert health.report(1010.0, 0.0)[0][name].state == "ejected"
+    assert health.report(1040.0, 0.0)[0][name].state == "healthy"
+    fail(health, A, "unauthorized", now=1040.0)
+    assert health.report(1050.0, 0.0)[0][name].state == "resting"
+
+
 def test_what_left_the_table_is_forgotten_once_nothing_runs_there() -> None:
     health = Health()
     running = health.begin(A.slot, 1.0)

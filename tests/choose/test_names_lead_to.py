@@ -79,6 +79,8 @@ def test_a_route_of_an_untrusted_namespace_is_called_by_its_full_name_only() -> 
     assert order(ask(squatter(), "team-b/smart")) == ["theirs"]
     with pytest.raises(Nothing):
         ask(squatter(), "smart")
+    with pytest.raises(Nothing):
+        ask(squatter(), "team-b/smart", namespace="team-c")
 
 
 def test_a_catalogue_author_wins_against_a_namespace_of_that_name() -> None:

@@ -58,6 +58,21 @@ def test_what_costs_nothing_comes_first_and_shares_equally() -> None:
     assert order(ask(shop))[2] == "cloud"
 
 
+def test_a_free_one_that_failed_a_moment_ago_still_goes_before_what_costs() -> None:
+    shop, health = providers(("vllm", 0.0), ("cloud", 1.0)), Health()
+    fail(health, slot_of(shop, "vllm"))
+    assert order(ask(shop, health=health)) == ["vllm", "cloud"]
+
+
+def test_what_is_full_comes_after_what_rests() -> None:
+    shop = table(
+        [account("full", max_concurrent=0), account("rests")], [endpoint("team-a/full"), endpoint("team-a/rests")]
+    )
+    health = Health()
+    fail(health, slot_of(shop, "rests"), "rate_limited", retry_after_s=60.0)
+    assert order(ask(shop, health=health)) == ["rests", "full"]
+
+
 def test_what_has_no_price_comes_last() -> None:
     shop = providers(("unpriced", None), ("dear", 100.0))
     assert firsts(shop, 50) == {"dear": 50}
