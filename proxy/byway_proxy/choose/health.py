@@ -15,42 +15,14 @@ from enum import IntEnum
 from typing import Protocol
 
 from byway_contract.report import EndpointReport, ProviderKeyReport
-from msgspec import Struct
 
 from byway_proxy.choose.history import AccountHistory, EndpointHistory, Rest, account_report, endpoint_report
 from byway_proxy.choose.target import Slot
-from byway_proxy.choose.trouble import ENDED_BY_CREDENTIAL, FAILURES, RESTS_ACCOUNT, RESTS_ENDPOINT, Trouble
+from byway_proxy.choose.trouble import ENDED_BY_CREDENTIAL, FAILURES, RESTS_ACCOUNT, RESTS_ENDPOINT, Limits, Trouble
 
 
 class Dice(Protocol):
     def random(self) -> float: ...
-
-
-class Limits(Struct, frozen=True):
-    """Times in seconds. Figures are Envoy's where it has one: five in a row, base time × how often."""
-
-    eject: bool = True
-    in_a_row: float = 5.0
-    rate: float = 0.5
-    rate_over: int = 10
-    """How many attempts since it was last ejected make the rate worth believing."""
-    eject_s: float = 30.0
-    eject_most_s: float = 300.0
-    jitter: float = 0.1
-    outage_s: float = 30.0
-    """How long a failure keeps an endpoint behind those without one."""
-    outage_rate: float = 0.2
-    """Below this share of failures a single one is no outage (unless it was the last thing that happened)."""
-    smoothing: float = 0.1
-    slow_start_s: float = 30.0
-    throttled_s: float = 10.0
-    """Rest after a 429 that names no time. A guess."""
-    rest_most_s: float = 600.0
-    refused_s: float = 600.0
-    """Rest after 401, 402, 403 and 404, should nothing change before. Not for ever: providers have answered 401 in
-    an outage of theirs, and one failed-over attempt in ten minutes costs nobody much."""
-    window_s: float = 300.0
-    samples: int = 64
 
 
 class Standing(IntEnum):
@@ -131,7 +103,7 @@ class Health:
                 return None
             for key, _ in slot.caps:
                 self._inflight[key] = self._inflight.get(key, 0) + 1
-        state = self._endpoint(slot.endpoint_id)
+        state = self._endpoint(slot)
         state.inflight += 1
         account = self._account(slot.account_id)
         account.attempts += 1
@@ -152,7 +124,7 @@ class Health:
                 self._inflight[key] = left
             else:
                 del self._inflight[key]
-        state = self._endpoint(attempt.slot.endpoint_id)
+        state = self._endpoint(attempt.slot)
         state.inflight -= 1
         if attempt.trial:
             state.on_trial = False
@@ -160,7 +132,7 @@ class Health:
     def answered(self, attempt: Attempt, now: float, first_token_ms: float | None = None) -> None:
         """Content came. Say it once an attempt, at its first token, or at its end if it is not streamed (then
         without a time: a whole answer's is no first token's)."""
-        state = self._endpoint(attempt.slot.endpoint_id)
+        state = self._endpoint(attempt.slot)
         account = self._account(attempt.slot.account_id)
         account.last_ok = now
         state.in_a_row = 0.0
@@ -171,14 +143,14 @@ class Health:
         self._recover(attempt, state, now)
 
     def streamed(self, attempt: Attempt, now: float, tokens_per_s: float) -> None:
-        self._endpoint(attempt.slot.endpoint_id).speeds.add(now, tokens_per_s)
+        self._endpoint(attempt.slot).speeds.add(now, tokens_per_s)
 
     def failed(self, attempt: Attempt, trouble: Trouble, now: float, dice: Dice) -> None:
         kind, slot = trouble.kind, attempt.slot
         weight = FAILURES.get(kind)
         if weight is None and kind not in RESTS_ENDPOINT and kind not in RESTS_ACCOUNT:
             return
-        state, account = self._endpoint(slot.endpoint_id), self._account(slot.account_id)
+        state, account = self._endpoint(slot), self._account(slot.account_id)
         state.failures += 1
         account.failures += 1
         state.last_error = account.last_error = (kind, now, trouble.status)
@@ -207,7 +179,10 @@ class Health:
             return round(wall - (now - moment), 3)
 
         since = now - self.limits.window_s
-        endpoints = {i: endpoint_report(s, now, since, at) for i, s in self._endpoints.items() if s.attempts}
+        endpoints = {
+            i: endpoint_report(s, self._resting_accounts.get(s.account_id), now, since, at)
+            for i, s in self._endpoints.items()
+        }
         return endpoints, {i: account_report(a, at) for i, a in self._accounts.items()}
 
     def _full(self, slot: Slot) -> bool:
@@ -284,10 +259,10 @@ class Health:
             state.rest = rest
             self._troubled[slot.endpoint_id] = state
 
-    def _endpoint(self, endpoint_id: str) -> EndpointHistory:
-        state = self._endpoints.get(endpoint_id)
+    def _endpoint(self, slot: Slot) -> EndpointHistory:
+        state = self._endpoints.get(slot.endpoint_id)
         if state is None:
-            state = self._endpoints[endpoint_id] = EndpointHistory(self.limits.samples)
+            state = self._endpoints[slot.endpoint_id] = EndpointHistory(slot.account_id, self.limits.samples)
         return state
 
     def _account(self, account_id: str) -> AccountHistory:

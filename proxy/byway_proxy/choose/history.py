@@ -29,6 +29,7 @@ Mishap = tuple[Kind, float, int | None]
 
 class EndpointHistory:
     __slots__ = (
+        "account_id",
         "attempts",
         "ejected_at",
         "ejected_until",
@@ -48,7 +49,8 @@ class EndpointHistory:
         "warm_from",
     )
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, account_id: str, samples: int) -> None:
+        self.account_id = account_id
         self.attempts = self.failures = self.inflight = self.recent = self.ejections = 0
         self.in_a_row = self.rate = 0.0
         self.failed_at: float | None = None
@@ -92,14 +94,17 @@ def told(error: Mishap | None, at: Callable[[float], float]) -> LastError | None
     return None if error is None else LastError(error[0], at(error[1]), error[2])
 
 
-def endpoint_report(state: EndpointHistory, now: float, since: float, at: At) -> EndpointReport:
-    """`since`: how far back measurements count."""
+def endpoint_report(
+    state: EndpointHistory, account: Rest | None, now: float, since: float, at: At
+) -> EndpointReport:
+    """`account`: the rest of its whole account. `since`: how far back measurements count."""
     name: EndpointState = "healthy"
     until = None
-    if state.ejected_until is not None:
+    if state.ejected_until is not None and (now < state.ejected_until or state.on_trial):
         name, until = "ejected", state.ejected_until
-    if state.rest is not None and state.rest.until > now:
-        name, until = "resting", state.rest.until
+    for rest in (state.rest, account):
+        if rest is not None and rest.until > now:
+            name, until = "resting", rest.until
     return EndpointReport(
         state=name,
         requests=state.attempts,

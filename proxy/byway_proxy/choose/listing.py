@@ -37,7 +37,7 @@ def visible_models(view: View, namespace: str) -> tuple[Listed, ...]:
     """Sorted by name. A rejected route is not listed, and hides what it would fall through to."""
     listed = {}
     for name in visible_names(view, namespace):
-        target = view.resolve(namespace, name)
+        target = view.meant(namespace, name)
         if isinstance(target, Served):
             listed[name] = _listed(view, name, target)
     return tuple(listed[name] for name in sorted(listed))

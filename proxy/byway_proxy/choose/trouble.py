@@ -56,3 +56,30 @@ class Trouble(Struct, frozen=True):
     status: int | None = None
     retry_after_s: float | None = None
     """What the provider asked for."""
+
+
+class Limits(Struct, frozen=True):
+    """Times in seconds. Figures are Envoy's where it has one: five in a row, base time × how often."""
+
+    eject: bool = True
+    in_a_row: float = 5.0
+    rate: float = 0.5
+    rate_over: int = 10
+    """How many attempts since it was last ejected make the rate worth believing."""
+    eject_s: float = 30.0
+    eject_most_s: float = 300.0
+    jitter: float = 0.1
+    outage_s: float = 30.0
+    """How long a failure keeps an endpoint behind those without one."""
+    outage_rate: float = 0.2
+    """Below this share of failures a single one is no outage (unless it was the last thing that happened)."""
+    smoothing: float = 0.1
+    slow_start_s: float = 30.0
+    throttled_s: float = 10.0
+    """Rest after a 429 that names no time. A guess."""
+    rest_most_s: float = 600.0
+    refused_s: float = 600.0
+    """Rest after 401, 402, 403 and 404, should nothing change before. Not for ever: providers have answered 401 in
+    an outage of theirs, and one failed-over attempt in ten minutes costs nobody much."""
+    window_s: float = 300.0
+    samples: int = 64

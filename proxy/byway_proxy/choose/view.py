@@ -71,7 +71,11 @@ class View:
         if len(name) > LONGEST_NAME:
             return Unknown(name[:LONGEST_NAME])
         other = self._others.get(key)
-        return other if other is not None else self._keep(key, self._meant(namespace, name, (), ()))
+        return other if other is not None else self._keep(key, self.meant(namespace, name))
+
+    def meant(self, namespace: str, name: str) -> Target:
+        """The same, worked out anew and not kept: for those who go through all names."""
+        return self._meant(namespace, name, (), ())
 
     def routes(self, namespace: str) -> Iterator[tuple[str, str, Route]]:
         """(name, route id, route) this namespace calls by bare name, its own first; rejected ones included."""

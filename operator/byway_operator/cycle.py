@@ -1,0 +1,223 @@
+"""The one loop: watch → compile → push, and back: acks and reports → tell.
+
+    source --changed--> quiet --due--> read, compile --> hub.publish
+                                          ^                  |
+                        good, refusals ---+--- on_change ----+--> statuses
+
+The whole world is compiled each time: it takes milliseconds, and nothing can be forgotten.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn, Protocol
+
+from byway_process.logs import Log
+
+from byway_operator.compile.catalogue.catalogue import Catalogue
+from byway_operator.compile.compile import compile_table
+from byway_operator.compile.settings import Settings
+from byway_operator.compile.verdict import Compiled, Refusal, Verdict
+from byway_operator.push.push import Hub
+from byway_operator.quiet import Quiet
+from byway_operator.resources.manifest import Key, Manifest, World
+from byway_operator.tell.conditions import Status
+from byway_operator.tell.summary import Summary, summarize
+from byway_operator.tell.tell import status_of
+from byway_operator.watch.shrink import believe
+
+# A world of more objects is compiled in a thread, so that pings and reports are answered meanwhile.
+MANY_OBJECTS = 200
+# Some conditions change with time alone: Pending becomes PartiallyProgrammed.
+TELL_EVERY_S = 5.0
+AGREE_S = 0.05
+
+
+class Source(Protocol):
+    """Where resources come from. `read` is complete whenever it returns."""
+
+    def read(self) -> World: ...
+
+    async def run(self, changed: Callable[[], None]) -> None: ...
+
+
+class Cycle:
+    def __init__(
+        self,
+        source: Source,
+        hub: Hub,
+        settings: Settings,
+        catalogue: Catalogue,
+        log: Log,
+        *,
+        good: Mapping[Key, Manifest],
+        remember: Callable[[Mapping[Key, Manifest]], None],
+    ) -> None:
+        """`good` are last good forms from before; `remember` is given them whenever they may have changed."""
+        self._source, self._hub, self._settings, self._catalogue = source, hub, settings, catalogue
+        self._log, self._remember = log, remember
+        self._quiet = Quiet()
+        self._stirred, self._news = asyncio.Event(), asyncio.Event()
+        self._good = dict(good)
+        self._expected = frozenset(good)
+        self._compiled: Compiled | None = None
+        self._refusals: Mapping[Key, Refusal] = {}
+        self._summary = Summary()
+        self.world = World({})
+        self.statuses: dict[Key, Status] = {}
+        self.compiles = 0
+        self.compile_s = 0.0
+        """How long the last one took."""
+
+    @property
+    def verdicts(self) -> Mapping[Key, Verdict]:
+        return self._compiled.verdicts if self._compiled is not None else {}
+
+    def changed(self) -> None:
+        """The source holds something else than before."""
+        self._quiet.changed(time.monotonic())
+        self._stirred.set()
+
+    def heard(self) -> None:
+        """The hub knows something new of the fleet. A refusal asks for another compile."""
+        if self._hub.refusals is not self._refusals:
+            self.changed()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._first()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._source.run(self.changed))
+            tasks.create_task(self._keep_compiling())
+            tasks.create_task(self._keep_telling())
+
+    async def _first(self) -> None:
+        """Nothing is published before the source has been read, and a world that has lost most of what an earlier
+        life of this process knew is read until two readings agree."""
+        world = self._source.read()
+        doubted = believe(self._expected, world.manifests.keys(), None)
+        while doubted is not None:
+            self._log.warning("most resources are gone since the last start; reading again")
+            await asyncio.sleep(AGREE_S)
+            world = self._source.read()
+            doubted = believe(self._expected, world.manifests.keys(), doubted)
+        await self._compile(world)
+
+    async def _keep_compiling(self) -> NoReturn:
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            while (due := self._quiet.due()) is not None:
+                wait_s = due - time.monotonic()
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                    continue  # it may have become later meanwhile
+                self._quiet.compiled(time.monotonic())
+                await self._compile(self._source.read())
+
+    async def _compile(self, world: World) -> None:
+        began = time.perf_counter()
+        self._refusals = refusals = self._hub.refusals
+        work = asyncio.to_thread(self._compile_table, world, refusals)
+        compiled = await work if len(world.manifests) > MANY_OBJECTS else self._compile_table(world, refusals)
+        if len(world.manifests) <= MANY_OBJECTS:
+            work.close()
+        self.compiles += 1
+        self.compile_s = time.perf_counter() - began
+        self._say(world, compiled)
+        self.world, self._compiled = world, compiled
+        self._hub.publish(compiled)
+        self._settle()
+        self._tell()
+
+    def _compile_table(self, world: World, refusals: Mapping[Key, Refusal]) -> Compiled:
+        return compile_table(
+            world.manifests,
+            held_back=self._good,
+            refused=refusals,
+            settings=self._settings,
+            catalogue=self._catalogue,
+        )
+
+    def _settle(self) -> None:
+        """What everybody has taken is good: it is what serves on when its successor is not accepted."""
+        compiled = self._compiled
+        if compiled is not None and self._hub.settled == compiled.hash and self._good != compiled.good:
+            self._good = dict(compiled.good)
+            self._remember(self._good)
+
+    async def _keep_telling(self) -> NoReturn:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELL_EVERY_S):
+                    await self._news.wait()
+            self._news.clear()
+            self._settle()
+            self._tell()
+
+    def _tell(self) -> None:
+        fleet, now = self._hub.fleet(), time.time()
+        reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
+        self._summary = summarize(reports, self._summary, now)
+        self.statuses = {
+            key: status_of(
+                verdict,
+                self.world.manifests[key],
+                fleet,
+                self._summary,
+                self.statuses.get(key),
+                now,
+                self._good.get(key),
+            )
+            for key, verdict in self.verdicts.items()
+            if key in self.world.manifests
+        }
+
+    def _say(self, world: World, compiled: Compiled) -> None:
+        """What changed, for whoever watches this process; a resource's status says the same."""
+        before = self._compiled.verdicts if self._compiled is not None else {}
+        for key, verdict in compiled.verdicts.items():
+            known = before.get(key)
+            if known is None or (known.accepted, known.resolved) != (verdict.accepted, verdict.resolved):
+                self._say_verdict(verdict, world.manifests.get(key), known is None)
+        for key in before.keys() - compiled.verdicts.keys():
+            self._log.info(f"{key} is gone")
+        for key, defect in compiled.defects.items():
+            self._log.error("the compiler fails on a resource by its own fault", resource=str(key), defect=defect)
+
+    def _say_verdict(self, verdict: Verdict, manifest: Manifest | None, fresh: bool) -> None:
+        for condition in (verdict.accepted, verdict.resolved):
+            if condition.status == "False":
+                place = manifest.place.of(condition.field) if manifest is not None and manifest.place else None
+                self._log.warning(
+                    f"{verdict.key}: {condition.reason}",
+                    place=str(place or ""),
+                    why=condition.message,
+                    serves=verdict.serves,
+                )
+                return
+        if not fresh:
+            self._log.info(f"{verdict.key} is well again")
+
+
+def statuses_of(cycle: Cycle, kind: str) -> list[dict[str, Any]]:
+    """Objects of a kind with their status, as an API server would give them. Never Secrets."""
+    if kind == "Secret":
+        return []
+    return [
+        {**_plain(manifest), "status": cycle.statuses.get(key, {"observedGeneration": -1})}
+        for key, manifest in sorted(cycle.world.manifests.items(), key=lambda pair: pair[0])
+        if key.kind == kind
+    ]
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    metadata = {
+        **manifest.body.get("metadata", {}),
+        "name": manifest.key.name,
+        "namespace": manifest.key.namespace,
+        "generation": manifest.generation,
+    }
+    return {**manifest.body, "metadata": metadata}
