@@ -120,10 +120,10 @@ class Cycle:
     async def _compile(self, world: World) -> None:
         began = time.perf_counter()
         self._refusals = refusals = self._hub.refusals
-        work = asyncio.to_thread(self._compile_table, world, refusals)
-        compiled = await work if len(world.manifests) > MANY_OBJECTS else self._compile_table(world, refusals)
-        if len(world.manifests) <= MANY_OBJECTS:
-            work.close()
+        if len(world.manifests) > MANY_OBJECTS:
+            compiled = await asyncio.to_thread(self._compile_table, world, refusals)
+        else:
+            compiled = self._compile_table(world, refusals)
         self.compiles += 1
         self.compile_s = time.perf_counter() - began
         self._say(world, compiled)

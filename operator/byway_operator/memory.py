@@ -35,9 +35,8 @@ class Memory:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._log.warning(
-                "what was remembered cannot be read; generations start anew", exception=type(error).__name__
-            )
+            kind = type(error).__name__
+            self._log.warning("what was remembered cannot be read; generations start anew", exception=kind)
 
     def save(self, generations: Mapping[str, Any], good: Mapping[Key, Manifest]) -> None:
         """Atomically, and only if something changed. What cannot be written is said, and tried again next time."""

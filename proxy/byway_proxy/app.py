@@ -31,7 +31,7 @@ from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client, egress_of
 from byway_proxy.choose.health import Health
-from byway_proxy.choose.health import Limits as HealthLimits
+from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.control.control import Control, ControlSettings
 from byway_proxy.control.keep import Keep
 from byway_proxy.control.stream import Address
@@ -84,6 +84,10 @@ class Settings(msgspec.Struct, frozen=True):
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError."""
     settings = read(Settings, environment)
+    if settings.control.startswith("/"):
+        settings = msgspec.structs.replace(settings, control=f"unix:{settings.control}")
+    if settings.ledger.startswith("/"):
+        settings = msgspec.structs.replace(settings, ledger=f"unix:{settings.ledger}")
     for listen in (settings.listen, settings.admin):
         address_of(listen)
     return settings

@@ -28,17 +28,8 @@ def dollars(amount: float) -> Price:
 
 
 def account(provider: str, namespace: str = "team-a", **fields: Any) -> Account:
-<<<<<<< HEAD
-    fields = {
-        "name": provider,
-        "display_name": provider.title(),
-        "base_url": f"https://{provider}.example",
-    } | fields
-    return Account(namespace=namespace, provider=provider, **fields)
-=======
     usual = {"name": provider, "display_name": provider.title(), "base_url": f"https://{provider}.example"}
     return Account(namespace=namespace, provider=provider, **(usual | fields))
->>>>>>> choose
 
 
 def endpoint(at: str, model: str = "acme/m", price: float | None = 1.0, **fields: Any) -> Endpoint:

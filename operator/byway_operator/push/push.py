@@ -136,6 +136,11 @@ class Hub:
         self._log.info("a table is published", hash=compiled.hash, seq=self._seq, proxies=len(self._lines))
         self._advance()
 
+    @property
+    def settled(self) -> str | None:
+        """Hash of the last table that everybody was given, and nobody of the first to try it refused."""
+        return self._settled.hash if self._settled is not None else None
+
     def expect(self, proxies: int | None) -> None:
         """How many proxies there ought to be, as far as somebody knows."""
         if proxies != self._expected:
