@@ -143,7 +143,7 @@ class Proxy:
             ending.push_async_callback(self.client.close)
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(t) for t in (self.control.run(), self.shipper.run(), self._measure_lag())
+                    tasks.create_task(t) for t in (self.control.run(), self.shipper.run(), self._look_after_itself())
                 ]
                 await self._listen_for_admin(ending)
                 listeners = await self._listen()
@@ -255,13 +255,20 @@ class Proxy:
             finally:
                 os.umask(mask)
 
-    async def _measure_lag(self) -> None:
+    async def _look_after_itself(self) -> None:
+        """How late the loop runs, what the log owes, and whether the operator should hear something new."""
+        told, tell_at = 0, 0.0
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
             self._lag_s = max(loop.time() - due, 0.0)
             self.meter.catch_up()
+            if self.meter.settled != told and loop.time() >= tell_at:
+                told = self.meter.settled
+                # A report of thousands of endpoints is not for every second.
+                tell_at = loop.time() + max(self._settings.report_gap_s, self.health.tried / 100)
+                self.control.report_now()
 
 
 async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:

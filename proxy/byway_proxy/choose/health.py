@@ -169,6 +169,11 @@ class Health:
             self._resting_accounts.pop(account_id, None)
 
     @property
+    def tried(self) -> int:
+        """How many endpoints a report is about."""
+        return len(self._endpoints)
+
+    @property
     def inflight(self) -> int:
         return sum(state.inflight for state in self._endpoints.values())
 

@@ -21,7 +21,7 @@ NO_USAGE = Usage()
 class Meter:
     """One for each process, like its log. `attempts`, `billed` and `absorbed` are read at a scrape."""
 
-    __slots__ = ("_log", "_now", "_owed", "absorbed", "attempts", "billed", "open")
+    __slots__ = ("_log", "_now", "_owed", "absorbed", "attempts", "billed", "open", "settled")
 
     def __init__(self, log: Log, now: Callable[[], float] = time.time) -> None:
         self._log, self._now = log, now
@@ -29,6 +29,7 @@ class Meter:
         """SETTLEs that found even the emergency segment full; as many as there were attempts at most."""
         self.open: dict[str, Intent] = {}
         self.attempts = 0
+        self.settled = 0
         self.billed = 0
         """Nanodollars since the process started."""
         self.absorbed = 0
@@ -85,6 +86,7 @@ class Meter:
             native_finish=native_finish,
             upstream_id=upstream_id,
         )
+        self.settled += 1
         self.billed += charged.billed
         self.absorbed += charged.cost - charged.billed
         self._owed.append(record)
