@@ -60,7 +60,7 @@ spec:
 
 
 def usage(made: Machine) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(made.byway("usage", "-o", "json"))["rows"]
+    rows: list[dict[str, Any]] = json.loads(made.byway("usage", "-o", "json"))
     return rows
 
 
