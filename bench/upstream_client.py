@@ -1,4 +1,4 @@
-"""What our client for providers costs, beside aiohttp's: CPU µs a request and a chunk, interleaved medians of three.
+"""What our client for providers costs beside aiohttp's: CPU µs a request and a chunk, medians of three.
 
     python bench/upstream_client.py [SECONDS A RUN]
 
@@ -28,7 +28,9 @@ _HEADERS = (
 )
 _TEXT = b'{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"content":"' + b"a" * 400 + b'"}}]}'
 WHOLE = _HEADERS + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_TEXT), _TEXT)
-_EVENT = b'data: {"id":"x","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":" word"}}]}\n\n'
+_EVENT = (
+    b'data: {"id":"x","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":" word"}}]}\n\n'
+)
 STREAM = _HEADERS + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 CHUNK = b"%x\r\n%s\r\n" % (len(_EVENT), _EVENT)
 Run = Callable[[float], Awaitable[int]]

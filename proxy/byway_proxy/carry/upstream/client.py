@@ -53,6 +53,11 @@ class Client:
         """
         return Exchange(self, origin, head, body, connect_s)
 
+    @property
+    def idle(self) -> int:
+        """Connections at rest."""
+        return len(self._pool)
+
     async def close(self) -> None:
         """Everything ends now: what is in flight fails with `reset`."""
         self._closed = True
