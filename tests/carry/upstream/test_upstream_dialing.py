@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from byway_proxy.carry.upstream.client import Client, Egress, Failure, Forbidden, Origin, egress_of, origin_of
-from fakes.wire import Wire, answering, serving
+from fakes.bare_server import Wire, answering, serving
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

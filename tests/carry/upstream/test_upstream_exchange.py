@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from byway_proxy.carry.upstream.client import Client, Exchange, Failure, Limits, Origin, origin_of
-from fakes.wire import Wire, answering, serving
+from fakes.bare_server import Wire, answering, serving
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 HEAD = b"POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 from byway_proxy.carry.upstream.client import Client, Egress, Failure, Origin
-from fakes.wire import Wire, answering, serving
+from fakes.bare_server import Wire, answering, serving
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

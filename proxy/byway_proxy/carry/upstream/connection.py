@@ -173,9 +173,10 @@ class Connection(asyncio.Protocol):
     # Their pieces.
 
     def _send_more(self) -> None:
-        while self._unsent and not self._write_paused and self._transport is not None:
+        transport = self._transport
+        while self._unsent and not self._write_paused and transport is not None and not transport.is_closing():
             piece, self._unsent = self._unsent[:ONE_WRITE], self._unsent[ONE_WRITE:]
-            self._transport.write(piece)
+            transport.write(piece)
 
     def _end(self, exchange: "Exchange") -> None:
         transport = self._transport

@@ -113,7 +113,7 @@ class Parser:
         if self._lines > self._limits.header_lines:
             raise Malformed(f"more than {self._limits.header_lines} header lines")
         if not self.head_done:
-            self.headers.append((name.lower(), value))
+            self.headers.append((name.lower(), value.rstrip()))  # llhttp keeps the blanks behind
 
     def on_headers_complete(self) -> None:
         if self.head_done:  # a second answer

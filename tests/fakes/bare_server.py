@@ -49,6 +49,8 @@ async def serving(handler: Handler, *, tls: ssl.SSLContext | None = None) -> Asy
             await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client left, which is its right
+        except RuntimeError:  # uvloop's word for it when writing
+            assert writer.is_closing()
         finally:
             writer.close()
             writers.discard(writer)
