@@ -94,6 +94,7 @@ def test_a_connection_that_is_not_surely_clean_is_not_used_again(run: Run, answe
         b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + OK,
         b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=60\r\nContent-Length: 5\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nT: u\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
     ],
 )
@@ -387,6 +388,7 @@ def test_an_answer_byte_by_byte_is_the_same_answer(run: Run) -> None:
             wires.append(wire)
             for _ in range(2):
                 assert await ask(client, wire) == b"hello"
+            assert client.opened == 1
 
     run(main)
 
