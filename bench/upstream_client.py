@@ -1,4 +1,4 @@
-"""What our client for providers costs, beside aiohttp's: CPU µs a request and a chunk; medians of three.
+"""What our client for providers costs beside aiohttp's: CPU µs a request and a chunk, medians of three.
 
     python bench/upstream_client.py [SECONDS A RUN]
 

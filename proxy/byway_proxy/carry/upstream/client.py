@@ -45,6 +45,8 @@ class Client:
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._closed = False
+        self.opened = 0
+        """Connections made so far."""
 
     def exchange(self, origin: Origin, head: bytes, body: bytes, *, connect_s: float) -> Exchange:
         """Nothing happens before `begin`. `head` is the whole request head, blank line included.
@@ -52,6 +54,11 @@ class Client:
         The body is held until it is sent, and is sent again if the pooled connection was stale.
         """
         return Exchange(self, origin, head, body, connect_s)
+
+    @property
+    def idle(self) -> int:
+        """Connections at rest."""
+        return len(self._pool)
 
     async def close(self) -> None:
         """Everything ends now: what is in flight fails with `reset`."""
@@ -93,6 +100,7 @@ class Client:
 
     def made(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self.opened += 1
 
     def spent(self, connection: Connection) -> None:
         self._pool.put(connection, connection.origin, self.loop.time())

@@ -36,6 +36,7 @@ class Owner(Protocol):
 
 class Connection(asyncio.Protocol):
     __slots__ = (
+        "_gone",
         "_limits",
         "_owner",
         "_paused",
@@ -59,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._unsent: memoryview | None = None
-        self._paused = self._write_paused = False
+        self._paused = self._write_paused = self._gone = False
         self.exchange: Exchange | None = None
         self.parser = Parser(limits)
         self.best_before = 0.0
@@ -113,7 +114,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods alone
-        self._owner.made(self)
+        if not self._gone:  # TLS may end before we are told that it began
+            self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -157,6 +159,7 @@ class Connection(asyncio.Protocol):
         if self.exchange is not None:
             self._broke(exc)
         self._transport = None
+        self._gone = True
         self.parser.close()
         self._owner.lost(self)
 
@@ -170,9 +173,10 @@ class Connection(asyncio.Protocol):
     # Their pieces.
 
     def _send_more(self) -> None:
-        while self._unsent and not self._write_paused and self._transport is not None:
+        transport = self._transport
+        while self._unsent and not self._write_paused and transport is not None and not transport.is_closing():
             piece, self._unsent = self._unsent[:ONE_WRITE], self._unsent[ONE_WRITE:]
-            self._transport.write(piece)
+            transport.write(piece)
 
     def _end(self, exchange: "Exchange") -> None:
         transport = self._transport

@@ -6,7 +6,9 @@ name that answers differently, can come between.
 
 import asyncio
 import ipaddress
+import os
 import socket
+import ssl
 from collections.abc import Callable
 
 from aiohappyeyeballs import start_connection
@@ -51,16 +53,10 @@ class Dialer:
             sock.close()
             raise
         connection = self._make(origin)
-        try:
-            # From here on the transport owns the socket, and closes it when the handshake fails.
-            await loop.create_connection(
-                lambda: connection,
-                sock=sock,
-                ssl=context,
-                server_hostname=origin.host if context is not None else None,
-            )
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise tls.told(origin.host, error) from error
+        if context is None:
+            await _adopt(loop, sock, connection)
+        else:
+            await _encrypt(loop, await _adopt(loop, sock, asyncio.Protocol()), connection, context)
         return connection
 
     async def _socket(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> socket.socket:
@@ -77,7 +73,8 @@ class Dialer:
             return await start_connection(addresses, happy_eyeballs_delay=_EYEBALLS_S, loop=loop)
         except (OSError, RuntimeError) as error:
             # uvloop raises RuntimeError for an address it cannot dial.
-            reason = getattr(error, "strerror", None) or "unreachable"
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if number else "cannot be reached"
             raise Failure("proxy" if self._egress else "refused", f"{host} port {port}: {reason}") from error
 
     def _allowed(self, host: str, addresses: list[_Address]) -> list[_Address]:
@@ -93,6 +90,39 @@ class Dialer:
         if addresses and not allowed:
             raise Failure("forbidden", f"{host} may not be called: {why}")
         return allowed
+
+
+async def _adopt(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.Protocol
+) -> asyncio.Transport:
+    """Give the socket to the loop. That takes a turn, in which uvloop must not be cancelled: it would close the
+    descriptor while `sock` believes to own it, and the number could be closed again in somebody else's hands."""
+    adopting = loop.create_task(loop.create_connection(lambda: protocol, sock=sock))
+    try:
+        transport, _ = await asyncio.shield(adopting)
+    except asyncio.CancelledError:
+        await asyncio.wait([adopting])
+        if not adopting.cancelled() and adopting.exception() is None:
+            adopting.result()[0].abort()
+        raise
+    return transport
+
+
+async def _encrypt(
+    loop: asyncio.AbstractEventLoop, bare: asyncio.Transport, connection: Connection, context: ssl.SSLContext
+) -> None:
+    host = connection.origin.host
+    try:
+        transport = await loop.start_tls(bare, connection, context, server_hostname=host)
+    except OSError as error:
+        bare.abort()
+        raise tls.told(host, error) from error
+    except BaseException:
+        bare.abort()
+        raise
+    if transport is None:
+        raise tls.told(host, ConnectionAbortedError())
+    connection.connection_made(transport)
 
 
 async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[_Address]:

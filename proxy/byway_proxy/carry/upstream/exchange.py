@@ -215,9 +215,10 @@ class Exchange:
         except asyncio.CancelledError:
             _abandon(opening)
             task = asyncio.current_task()
-            if self._told and self._failure is not None and not (task is not None and task.cancelling()):
-                raise self._failure from None
-            raise
+            if task is not None and task.cancelling():
+                raise
+            # Not we are cancelled, but what we wait for: by `fail`, or by the client's `close`.
+            raise self._failure or Failure("reset", "we are closing", sent=self.sent) from None
         except Failure as failure:
             failure.sent = self.sent
             raise

@@ -44,8 +44,10 @@ class Parser:
         "_interims",
         "_limits",
         "_lines",
+        "_long",
         "_parser",
         "_poisoned",
+        "_tail",
         "by_name",
         "complete",
         "framing",
@@ -71,7 +73,8 @@ class Parser:
         self._bodiless = bodiless
         self._bytes = self._lines = self._interims = 0
         self._end: int | None = None
-        self._interim = self._poisoned = self.head_done = self.complete = self.reusable = False
+        self._tail = b""
+        self._long = self._interim = self._poisoned = self.head_done = self.complete = self.reusable = False
         self.status = 0
         self.headers: Headers = []
         self.by_name: dict[bytes, bytes] = {}
@@ -82,6 +85,7 @@ class Parser:
         """Raises Malformed. After `complete` nothing raises any more; it only ceases to be `reusable`."""
         if not self._bytes and not self.head_done and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
             raise Malformed("the answer does not begin with HTTP/1")
+        self._long = self._bytes + len(data) > self._limits.head_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -91,11 +95,14 @@ class Parser:
             self.reusable = False
         if self.complete:
             self._look_behind(data)
-        elif self.pieces:
+            return
+        # A real server (llama.cpp's) writes the end of the last chunk in pieces.
+        self._tail = data[-4:] if len(data) > 3 else (self._tail + data)[-4:]
+        if self.pieces:
             self._bytes = 0
         else:
             self._bytes += len(data)
-            if self._bytes > self._limits.head_bytes:
+            if self._long:
                 raise Malformed(f"{self._limits.head_bytes} bytes without a byte of the body")
 
     def close(self) -> None:
@@ -113,7 +120,7 @@ class Parser:
         if self._lines > self._limits.header_lines:
             raise Malformed(f"more than {self._limits.header_lines} header lines")
         if not self.head_done:
-            self.headers.append((name.lower(), value))
+            self.headers.append((name.lower(), value.rstrip()))  # llhttp keeps the blanks behind
 
     def on_headers_complete(self) -> None:
         if self.head_done:  # a second answer
@@ -157,6 +164,8 @@ class Parser:
         self._interim = True
 
     def _bound(self) -> None:
+        if not self._long:
+            return
         total = sum([len(name) + len(value) + 4 for name, value in self.headers])
         if total > self._limits.head_bytes:
             raise Malformed(f"the answer's head is larger than {self._limits.head_bytes} bytes")
@@ -181,13 +190,11 @@ class Parser:
         del self.pieces[self._end :]
         if not self.reusable or self._poisoned:
             self.reusable = False
-        elif self.framing == "chunked":
-            # An end split over two segments, or trailers, cost a connection: rare, and never wrong.
-            self.reusable = data.endswith(b"0\r\n\r\n")
-        elif last is not None:
+        elif self.framing == "length" and last is not None:
             self.reusable = data.endswith(last)
-        else:
-            self.reusable = data.endswith(b"\r\n\r\n") and data[-5:-4] not in (b"\r", b"\n")
+        else:  # chunks, trailers and heads end with one blank line
+            end = data[-5:] if len(data) > 4 else (self._tail + data)[-5:]
+            self.reusable = end.endswith(b"\r\n\r\n") and end[0] not in b"\r\n"
 
 
 def _reason(error: httptools.HttpParserError) -> str:
