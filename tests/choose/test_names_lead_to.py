@@ -100,6 +100,18 @@ def test_a_rejected_route_keeps_its_name_and_never_falls_through() -> None:
     assert "spec.strategy: no such" in nothing.value.message
 
 
+def test_a_route_that_lost_a_name_to_another_does_not_take_it_along() -> None:
+    both = table(
+        [account("own")],
+        [endpoint("team-a/own")],
+        [
+            route("a", model_names=("smart",), rejected='the name "smart" is ModelRoute "z"'),
+            route("z", member("team-a/own:acme/m"), model_names=("smart",)),
+        ],
+    )
+    assert order(ask(both, "smart")) == ["own"]
+
+
 def test_a_name_with_a_colon_is_looked_for_as_written_first() -> None:
     odd = table(
         [account("a"), account("b")],
