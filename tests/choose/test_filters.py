@@ -162,6 +162,8 @@ def test_a_wrong_preference_is_told_with_its_path_and_the_way_out() -> None:
         ({"max_price": {"prompt": float("nan")}}, "provider.max_price.prompt"),
         ({"max_price": {"prompt": -1}}, "provider.max_price.prompt"),
         ({"max_price": 3}, "provider.max_price"),
+        ({"preferred_max_latency": {"p95": 3}}, "provider.preferred_max_latency"),
+        ({"preferred_min_throughput": "fast"}, "provider.preferred_min_throughput.p50"),
     ):
         with pytest.raises(BadPreference) as wrong:
             preferences(raw)

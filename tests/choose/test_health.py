@@ -2,10 +2,11 @@
 
 import random
 
+import pytest
 from builders.choosing import answer, ask, fail, order, slot_of
 from builders.tables import account, endpoint, member, providers, route, table
 from byway_proxy.choose.health import Health, Limits, Standing
-from byway_proxy.choose.trouble import Trouble
+from byway_proxy.choose.trouble import Kind, Trouble
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,18 @@ def test_an_answer_while_all_are_out_ends_the_ejection() -> None:
     assert standing(health, 1001.5) is not Standing.RESTING
 
 
+@pytest.mark.parametrize("kind", ["rate_limited", "unauthorized"])
+def test_an_answer_to_a_request_that_began_during_a_rest_ends_it(kind: Kind) -> None:
+    health = Health()
+    early = health.begin(A.slot, 999.0)
+    assert early is not None
+    fail(health, A, kind, now=1000.0, retry_after_s=60.0)
+    health.answered(early, 1001.0)
+    assert standing(health, 1001.0) is Standing.RESTING
+    answer(health, A, now=1002.0)
+    assert standing(health, 1002.0) is Standing.READY
+
+
 def test_ejection_can_be_switched_off() -> None:
     health = Health(Limits(eject=False))
     for _ in range(50):
@@ -169,7 +182,7 @@ def test_what_a_caller_did_wrong_says_nothing_of_an_endpoint() -> None:
 def test_a_cap_is_the_fleets_and_each_proxy_has_its_share_rounded_up() -> None:
     shop = table([account("p", max_concurrent=3)], [endpoint("team-a/p")])
     slot, health = ask(shop).candidates[0].slot, Health()
-    health.proxies = 2
+    health.places.proxies = 2
     first, second = health.begin(slot, 1.0), health.begin(slot, 1.0)
     assert first is not None
     assert second is not None

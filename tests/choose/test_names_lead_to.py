@@ -1,5 +1,7 @@
 """What a namespace means by a name."""
 
+import random
+
 import pytest
 from builders.choosing import ask, order, reasons
 from builders.tables import account, endpoint, member, providers, route, table
@@ -98,6 +100,18 @@ def test_a_rejected_route_keeps_its_name_and_never_falls_through() -> None:
     assert "spec.strategy: no such" in nothing.value.message
 
 
+def test_a_route_that_lost_a_name_to_another_does_not_take_it_along() -> None:
+    both = table(
+        [account("own")],
+        [endpoint("team-a/own")],
+        [
+            route("a", model_names=("smart",), rejected='the name "smart" is ModelRoute "z"'),
+            route("z", member("team-a/own:acme/m"), model_names=("smart",)),
+        ],
+    )
+    assert order(ask(both, "smart")) == ["own"]
+
+
 def test_a_name_with_a_colon_is_looked_for_as_written_first() -> None:
     odd = table(
         [account("a"), account("b")],
@@ -168,6 +182,35 @@ def test_a_routes_policy_binds_its_fallbacks_and_fails_closed() -> None:
     choice = ask(private, "private")
     assert order(choice) == ["known"]
     assert reasons(choice.left_out) == {"unknown": "policy_training"}
+
+
+def test_the_policies_of_a_route_and_of_its_fallback_route_both_bind() -> None:
+    both = table(
+        [account("p"), account("q", retention_days=0)],
+        [endpoint("team-a/p"), endpoint("team-a/q", "else/x")],
+        [
+            route("outer", fallback_models=("inner",), policy=DataPolicy(deny_training=True)),
+            route("inner", member("team-a/q:else/x"), policy=DataPolicy(max_retention_days=0)),
+        ],
+    )
+    assert order(ask(both, "inner")) == ["q"]
+    with pytest.raises(Nothing) as nothing:
+        ask(both, "outer")
+    assert nothing.value.excluded_by == ("data_policy:training",)
+
+
+def test_own_keys_go_first_where_a_route_names_a_catalogue_model_and_not_where_it_names_keys() -> None:
+    def firsts(*names: str) -> set[str]:
+        mixed = table(
+            [account("own"), account("lent", "platform", shared_with=("*",))],
+            [endpoint("team-a/own"), endpoint("platform/lent")],
+            [route("r", member("team-a/own:acme/m", names[0]), member("platform/lent:acme/m", names[1]))],
+            trusted=("platform",),
+        )
+        return {order(ask(mixed, "r", dice=random.Random(seed)))[0] for seed in range(30)}
+
+    assert firsts("any", "any") == {"own"}
+    assert firsts("one", "two") == {"own", "lent"}
 
 
 def test_regions_must_all_be_allowed() -> None:

@@ -126,6 +126,24 @@ def two_models() -> Table:
     )
 
 
+def test_what_is_slower_than_preferred_goes_last_and_not_away() -> None:
+    shop, health = two_models(), Health()
+    for candidate in ask(shop, "x").candidates:
+        for ms in (400.0,) * 9 + (3000.0,):
+            answer(health, candidate, now=999.0, ms=ms)
+
+    def first(limit: object) -> str:
+        asked = {"preferred_max_latency": limit, "sort": "price"}
+        places = order(ask(shop, "x", "y", health=health, provider=asked))
+        assert len(places) == 3
+        return places[0]
+
+    assert first(0.5) == "c"  # in seconds
+    assert first(0.3) == "b"
+    assert first({"p50": 0.5, "p90": 2}) == "b"
+    assert first({"p50": 0.5, "p75": 2}) == "c"
+
+
 def test_models_are_tried_in_their_order_unless_a_sort_goes_across_them() -> None:
     by_model = ask(two_models(), "x", "y", provider={"sort": "price"})
     assert order(by_model) == ["c", "a", "b"]

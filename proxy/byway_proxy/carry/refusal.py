@@ -54,6 +54,9 @@ TIMEOUTS, OVERLOADS = (408, 504, 524), (503, 529)
 
 # A header that names seconds may hold a moment instead: anything above is taken as seconds since 1970.
 A_MOMENT = 1_000_000_000
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
+# The one form that HTTP allows to be sent; the parser of mail dates would take stranger ones.
+_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -134,10 +137,14 @@ def _wait(told: str, wall: float) -> float | None:
     number = _number(told)
     if number is not None:
         return max(0.0, number - wall if number > A_MOMENT else number)
+    return _until(told, wall) if _DATE.fullmatch(told) else _span(told)
+
+
+def _until(date: str, wall: float) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - wall)
+        return max(0.0, parsedate_to_datetime(date).timestamp() - wall)
     except (ValueError, OverflowError):
-        return _span(told)
+        return None  # It looks like a date and is none, as the 31st of June.
 
 
 def _reset(headers: Mapping[str, str], wall: float) -> float | None:
@@ -162,6 +169,4 @@ def _span(told: str) -> float | None:
 
 
 def _number(told: str | None) -> float | None:
-    if told is None or not re.fullmatch(r"\s*[0-9]{1,15}(\.[0-9]{1,9})?\s*", told):
-        return None
-    return float(told)
+    return float(told) if told is not None and _NUMBER.fullmatch(told.strip(" ")) else None

@@ -46,7 +46,7 @@ def why_not(slot: Slot, wanted: Wanted) -> Why | None:
 
 def _nothing_to_ask(group: Group, wanted: Wanted) -> bool:
     """The usual request: no preference, text, and small enough for every endpoint. Text is what all take."""
-    if wanted.preferences is not PLAIN or wanted.features or wanted.modalities is not TEXT:
+    if wanted.preferences is not PLAIN or wanted.features or wanted.modalities != TEXT:
         return False
     context, output = group.least_context, group.least_output
     return (context is None or _tokens(wanted) <= context) and (output is None or wanted.max_tokens <= output)
@@ -82,7 +82,7 @@ def _against_price(slot: Slot, most: MaxPrice) -> Why | None:
 
 
 def _against_modality(slot: Slot, wanted: Wanted) -> Why | None:
-    if wanted.modalities is TEXT:
+    if wanted.modalities == TEXT:
         return None
     lacking = [m for m in wanted.modalities if m not in slot.endpoint.input_modalities]
     return ("modality", f"takes no {lacking[0]}") if lacking else None

@@ -17,8 +17,10 @@ from typing import Protocol
 from byway_contract.report import EndpointReport, ProviderKeyReport
 
 from byway_proxy.choose.history import AccountHistory, EndpointHistory, Rest, account_report, endpoint_report
+from byway_proxy.choose.places import Places
 from byway_proxy.choose.target import Slot
 from byway_proxy.choose.trouble import ENDED_BY_CREDENTIAL, FAILURES, RESTS_ACCOUNT, RESTS_ENDPOINT, Limits, Trouble
+from byway_proxy.choose.wanted import Pace
 
 
 class Dice(Protocol):
@@ -47,17 +49,15 @@ class Attempt:
 class Health:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.proxies = 1
-        """How many proxies share a cap that is the fleet's."""
         self._endpoints: dict[str, EndpointHistory] = {}
         self._accounts: dict[str, AccountHistory] = {}
-        self._inflight: dict[str, int] = {}
+        self.places = Places()
         # The few that need a second look: usually both are empty, and standing costs next to nothing.
         self._troubled: dict[str, EndpointHistory] = {}
         self._resting_accounts: dict[str, Rest] = {}
 
     def standing(self, slot: Slot, now: float) -> Standing:
-        if slot.caps and self._full(slot):
+        if slot.caps and self.places.full(slot):
             return Standing.FULL
         if self._resting_accounts and self._account_rests(slot, now):
             return Standing.RESTING
@@ -96,13 +96,24 @@ class Health:
         state = self._endpoints.get(slot.endpoint_id)
         return state.speeds.median(now - self.limits.window_s) if state is not None else None
 
+    def keeps_pace(self, slot: Slot, pace: Pace, now: float) -> bool:
+        """Whether all of a caller's thresholds hold, as far as they were measured.
+
+        A speed's p90 is what nine in ten requests reach, so it is the slow end; a latency's is the slow end too.
+        """
+        state, since = self._endpoints.get(slot.endpoint_id), now - self.limits.window_s
+        if state is None:
+            return True
+        latencies = ((state.first_tokens.quantile(since, p), most) for p, most in pace.first_token_ms)
+        speeds = ((state.speeds.quantile(since, 100 - p), least) for p, least in pace.tokens_per_s)
+        return all(ms is None or ms <= most for ms, most in latencies) and all(
+            speed is None or speed >= least for speed, least in speeds
+        )
+
     def begin(self, slot: Slot, now: float) -> Attempt | None:
         """Takes a place, or None where its cap is reached. Whoever begins must `end`, whatever happens."""
-        if slot.caps:
-            if self._full(slot):
-                return None
-            for key, _ in slot.caps:
-                self._inflight[key] = self._inflight.get(key, 0) + 1
+        if slot.caps and not self.places.take(slot):
+            return None
         state = self._endpoint(slot)
         state.inflight += 1
         account = self._account(slot.account_id)
@@ -118,12 +129,8 @@ class Health:
         if not attempt.open:
             return
         attempt.open = False
-        for key, _ in attempt.slot.caps:
-            left = self._inflight[key] - 1
-            if left:
-                self._inflight[key] = left
-            else:
-                del self._inflight[key]
+        if attempt.slot.caps:
+            self.places.give_back(attempt.slot)
         state = self._endpoint(attempt.slot)
         state.inflight -= 1
         if attempt.trial:
@@ -189,10 +196,6 @@ class Health:
             for i, s in self._endpoints.items()
         }
         return endpoints, {i: account_report(a, at) for i, a in self._accounts.items()}
-
-    def _full(self, slot: Slot) -> bool:
-        # Rounded up: a cap smaller than the fleet would otherwise close the endpoint altogether.
-        return any(self._inflight.get(key, 0) >= -(-cap // self.proxies) for key, cap in slot.caps)
 
     def _account_rests(self, slot: Slot, now: float) -> bool:
         rest = self._resting_accounts.get(slot.account_id)

@@ -89,6 +89,11 @@ class Recent:
         values = [value for at, value in self._seen if at >= since]
         return median(values) if values else None
 
+    def quantile(self, since: float, percent: int) -> float | None:
+        """The nearest one measured."""
+        values = sorted(value for at, value in self._seen if at >= since)
+        return values[min(len(values) - 1, len(values) * percent // 100)] if values else None
+
 
 def told(error: Mishap | None, at: Callable[[float], float]) -> LastError | None:
     return None if error is None else LastError(error[0], at(error[1]), error[2])

@@ -53,6 +53,8 @@ def nearest(view: View, namespace: str, name: str) -> tuple[str, ...]:
     """The names most like one that does not exist, of those this namespace may see: others' names are secrets."""
     near = [n for n in visible_names(view, namespace) if abs(len(n) - len(name)) <= 8 or n.endswith(f"/{name}")]
     ends = tuple(n for n in near if n.endswith(f"/{name}"))[:2]
+    # Its own author's models are the likeliest meant.
+    near.sort(key=lambda n: n.split("/", 1)[0] != name.split("/", 1)[0])
     return ends or tuple(difflib.get_close_matches(name[:128], near[:MOST_COMPARED], 2, 0.6))
 
 

@@ -95,7 +95,7 @@ def all_filtered(wanted: Wanted, out: list[LeftOut]) -> Nothing:
     """Names the reason that excluded most; of equals the one met first."""
     reason = Counter(each.reason for each in out).most_common(1)[0][0]
     field, detail = FIELDS.get(reason, reason), _detail(reason, out)
-    message = f'no endpoint of model "{wanted.models[0]}" satisfies {field}: {detail}'
+    message = f'no endpoint of model "{wanted.models[0]}" can serve this request; {field}: {detail}'
     code: Code = "privacy_restricted" if all(o.reason in OF_ROUTE for o in out) else "constraint_filtered"
     return Nothing(404, code, message, wanted.models, left_out=tuple(out), constraint=(field, detail))
 

@@ -11,6 +11,7 @@ step · then by the rule in force:
     Availability    lowest rate of failures
     Weighted        a draw by weight; weight 0 only behind all others
     provider.order  those named first, in that order; but own keys before shared ones even then
+    preferred_…     whoever is slower than a caller would like goes behind all others, of later models too
     sort            `provider.sort`, `:floor`, `:nitro`: strict, without draw; own keys only settle a tie
 
 The repeated draw is one number an endpoint, -ln(u) / weight, sorted: the smallest of such exponentials is each with
@@ -53,6 +54,9 @@ def ranked(shelves: Sequence[Shelf], liked: Preferences, health: Health, now: fl
     else:
         for shelf in shelves:
             _one(shelf, liked, health, now, dice, (ready, resting, full))
+    if liked.pace is not None:
+        slow = {id(c) for c in ready if not health.keeps_pace(c.slot, liked.pace, now)}
+        ready.sort(key=lambda c: id(c) in slow)
     if len(resting) > 1:
         resting.sort(key=lambda c: health.badness(c.slot, now))
     return ready + resting + full if resting or full else ready

@@ -12,21 +12,12 @@ The name is looked for exactly as written first (`qwen3:32b` is a fine name), th
 """
 
 from collections.abc import Iterator
-from typing import Any
 
-from byway_contract.table import (
-    EVERY_NAMESPACE,
-    Account,
-    DataPolicy,
-    Endpoint,
-    Route,
-    RouteEndpoint,
-    Table,
-    object_hash,
-)
+from byway_contract.table import Account, DataPolicy, Endpoint, Route, RouteEndpoint, Table, object_hash
 from cachetools import LRUCache
 
 from byway_proxy.choose import names
+from byway_proxy.choose.index import by_model, by_model_name, shared
 from byway_proxy.choose.policy import against
 from byway_proxy.choose.target import (
     Group,
@@ -55,8 +46,8 @@ class View:
         self.table = table
         tenancy = table.policies.get("tenancy")
         self.trusted: tuple[str, ...] = tenancy.trusted_namespaces if tenancy else ()
-        self._routes = _by_model_name(table)
-        self._catalogue = _by_model(table)
+        self._routes = by_model_name(table)
+        self._catalogue = by_model(table)
         self._authors = frozenset(name.split("/", 1)[0] for name in table.models if "/" in name)
         self._credentials: dict[str, str] = {}
         # The dict is what a hit costs; its bound is kept where it grows.
@@ -227,12 +218,6 @@ class View:
         return known
 
 
-def shared(thing: Route | Account, namespace: str) -> bool:
-    """Whether a namespace may use a route or an account."""
-    to = thing.shared_with
-    return thing.namespace == namespace or (bool(to) and (namespace in to or EVERY_NAMESPACE in to))
-
-
 def _obeying(
     name: str,
     route: Route | None,
@@ -249,26 +234,3 @@ def _obeying(
         else:
             out.append(LeftOut(name, each.endpoint_id, each.account.provider, *broken))
     return group(name, route, tuple(kept), tuple(out), sort)
-
-
-def _by_model_name(table: Table) -> dict[str, dict[str, str]]:
-    """namespace → model name → route id. Of two routes with one name the serving one has it, then the first."""
-    index: dict[str, dict[str, str]] = {}
-    for route_id, route in sorted(table.routes.items(), key=_serving_first):
-        mine = index.setdefault(route.namespace, {})
-        for name in route.model_names:
-            mine.setdefault(name, route_id)
-    return index
-
-
-def _serving_first(item: tuple[str, Route]) -> Any:
-    route_id, route = item
-    return route.rejected is not None, route_id
-
-
-def _by_model(table: Table) -> dict[str, list[str]]:
-    index: dict[str, list[str]] = {}
-    for endpoint_id, endpoint in table.endpoints.items():
-        if endpoint.by_name:
-            index.setdefault(endpoint.model, []).append(endpoint_id)
-    return index

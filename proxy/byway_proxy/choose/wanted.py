@@ -4,6 +4,7 @@
 a key that does nothing here is named in `ignored`, so that nobody believes it was obeyed.
 """
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Literal, cast, get_args
@@ -15,6 +16,7 @@ from byway_proxy.choose.target import Sort
 
 TEXT = ("text",)
 MOST_SLUGS = 128
+PERCENTILES = {"p50": 50, "p75": 75, "p90": 90, "p99": 99}
 
 
 class MaxPrice(Struct, frozen=True):
@@ -23,6 +25,13 @@ class MaxPrice(Struct, frozen=True):
     prompt: int | None = None
     completion: int | None = None
     request: int | None = None
+
+
+class Pace(Struct, frozen=True):
+    """How fast a caller would like it: pairs of percentile and threshold. Who is slower goes last, not away."""
+
+    tokens_per_s: tuple[tuple[int, float], ...] = ()
+    first_token_ms: tuple[tuple[int, float], ...] = ()
 
 
 class Preferences(Struct, frozen=True):
@@ -39,6 +48,7 @@ class Preferences(Struct, frozen=True):
     max_price: MaxPrice | None = None
     deny_collection: bool = False
     zdr: bool = False
+    pace: Pace | None = None
     ignored: tuple[str, ...] = ()
 
 
@@ -70,19 +80,9 @@ class BadPreference(ValueError):
         self.message = message
 
 
-KNOWN_KEYS = frozenset(
-    (
-        "order",
-        "only",
-        "ignore",
-        "allow_fallbacks",
-        "require_parameters",
-        "data_collection",
-        "zdr",
-        "sort",
-        "max_price",
-    )
-)
+DEMANDS = ("only", "ignore", "allow_fallbacks", "require_parameters", "max_price", "data_collection", "zdr")
+WISHES = ("order", "sort", "preferred_min_throughput", "preferred_max_latency")
+KNOWN_KEYS = frozenset(DEMANDS + WISHES)
 
 
 def preferences(raw: object, route: object = None) -> Preferences:
@@ -106,6 +106,7 @@ def preferences(raw: object, route: object = None) -> Preferences:
         deny_collection=_one_of(given.get("data_collection"), "provider.data_collection", ("allow", "deny"))
         == "deny",
         zdr=_flag(given, "zdr", False),
+        pace=_pace(given),
         ignored=(*(f"provider.{key}"[:80] for key in unknown), *idle, *_idle_sort(given.get("sort"))),
     )
 
@@ -185,6 +186,27 @@ def _amount(raw: object, path: str) -> int | None:
     if not amount.is_finite() or amount < 0 or amount > MILLION:
         raise BadPreference(path, f"want US dollars from 0 to {MILLION}")
     return int(amount * NANO)
+
+
+def _pace(given: Mapping[str, object]) -> Pace | None:
+    speed = _thresholds(given.get("preferred_min_throughput"), "provider.preferred_min_throughput")
+    # Asked in seconds, kept in milliseconds: a trap of the API's.
+    latency = _thresholds(given.get("preferred_max_latency"), "provider.preferred_max_latency")
+    return Pace(speed, tuple((p, 1000 * s) for p, s in latency)) if speed or latency else None
+
+
+def _thresholds(raw: object, path: str) -> tuple[tuple[int, float], ...]:
+    given = cast("Mapping[str, object]", raw) if isinstance(raw, dict) else {"p50": raw}
+    found = []
+    for key, value in given.items():
+        if key not in PERCENTILES:
+            raise BadPreference(path, f"want a number or an object of {', '.join(PERCENTILES)}")
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise BadPreference(f"{path}.{key}", "want a number from 0 up")
+        found.append((PERCENTILES[key], float(value)))
+    return tuple(found)
 
 
 def _kind(value: object) -> Literal["null", "a boolean", "a number", "another word", "a list", "an object"]:
