@@ -165,8 +165,10 @@ def test_a_segment_goes_away_once_all_of_it_is_booked(tmp_path: Path) -> None:
         log.append(settle(f"a{number}"))
     assert len(list(tmp_path.glob("*.log"))) > 5
     log.mark_booked(log._segments[1].last)
+    log.sync()
     assert log.oldest == log.booked + 1
     log.mark_booked(log.last)
+    log.sync()
     assert len(list(tmp_path.glob("*.log"))) == 1
     log.close()
     again = Log(tmp_path)
@@ -175,20 +177,34 @@ def test_a_segment_goes_away_once_all_of_it_is_booked(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_booked_segment_stays_while_an_attempt_that_began_in_it_is_open(tmp_path: Path) -> None:
+def test_an_attempt_whose_beginning_is_deleted_is_settled_as_crashed_all_the_same(
+    tmp_path: Path,
+) -> None:
     log = Log(tmp_path, segment_bytes=1000)
     log.append(intent("long"))
+    log.append(intent("not so long"))
     for number in range(20):
         log.append(intent(f"a{number}"))
         log.append(settle(f"a{number}"))
     log.mark_booked(log.last)
-    assert log.oldest == 1
+    log.sync()
+    assert log.oldest > 30
+    log.append(settle("not so long"))
     log.close()
     again = Log(tmp_path, segment_bytes=1000)
     assert again.crashed == 1
+    crashed = contents(again)[-2]
+    assert isinstance(crashed, Settle)
+    assert (crashed.attempt, crashed.outcome) == ("long", "crash")
     again.mark_booked(again.last)
-    assert again.oldest > 1
+    for number in range(20):
+        again.append(intent(f"b{number}"))
+        again.append(settle(f"b{number}"))
+    again.mark_booked(again.last)
     again.close()
+    last = Log(tmp_path)
+    assert last.crashed == 0
+    last.close()
 
 
 def test_only_what_is_safe_on_the_disk_is_read_back(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_everything_is_shipped_within_the_deadline_of_a_drain(tmp_path: Path) ->
             assert await shipper.flush(10.0)
             assert log.unshipped == 0
             assert await total(to) == (2500, 0, 2500 * COST)
+        log.sync()
         assert len(list((tmp_path / "log").glob("*.log"))) == 1
         log.close()
 
@@ -191,6 +192,7 @@ def test_a_ledger_that_lost_its_books_goes_on_with_what_the_logs_still_have(tmp_
         async with ledger_at(tmp_path) as to, shipping(log, to) as shipper:
             assert await shipper.flush(5.0)
         lose_books(tmp_path)
+        log.sync()
         kept = log.last - log.oldest + 1
         assert kept < 41
         run_attempts(log, 5, "b")

@@ -27,6 +27,7 @@ from byway_proxy.meter import segment as segments
 from byway_proxy.meter.framing import HEADER, MOST_PAYLOAD
 from byway_proxy.meter.home import LogError, LogFull, LogInUse
 from byway_proxy.meter.legible import legible
+from byway_proxy.meter.pruning import prunable, prune
 from byway_proxy.meter.reading import Reader
 from byway_proxy.meter.replay import Replayed, replay
 from byway_proxy.meter.segment import Segment
@@ -142,18 +143,12 @@ class Log:
         return self._reader.read(first, min(self.synced, first + most - 1), most_bytes)
 
     def mark_booked(self, seq: int) -> None:
-        """The ledger has everything up to `seq`: files that nobody needs any more go away."""
+        """The ledger has everything up to `seq`: the next `sync` deletes files that nobody needs any more."""
         if seq <= self.booked:
             return
         self.booked = seq
-        with contextlib.suppress(OSError):  # a hint; on a full disk it waits until the files below are gone
+        with contextlib.suppress(OSError):  # a hint: without it some records are shipped again
             home.replace(self.directory / "booked", str(seq), durable=False)
-        # A file stays while an attempt that began in it is open: after a crash its INTENT must be found again.
-        needed = min(seq, next(iter(self.open.values()), seq + 1) - 1)
-        while len(self._segments) > 1 and self._segments[0].last <= needed:
-            gone = self._segments.pop(0)
-            with contextlib.suppress(OSError):
-                gone.path.unlink()
 
     def sync(self) -> None:
         """Everything appended so far is on the disk when this returns (or the disk has failed: `trouble`)."""
@@ -167,6 +162,7 @@ class Log:
                 self._retired.popleft()
             if active.fd >= 0 and active.last > self.synced:
                 self._sync_one(active)
+            prune(self.directory, self._segments, self.booked, self.open.copy())
 
     def close(self) -> None:
         """Sync and let go of the directory. Open attempts stay open: the next opening settles them as crashed."""
@@ -238,7 +234,7 @@ class Log:
     def _keep_syncing(self) -> None:
         while not self._stop.wait(self._sync_every_s):
             before = self.synced
-            if self._retired or self._active.last > before:
+            if self._retired or self._active.last > before or prunable(self._segments, self.booked):
                 self.sync()
             if not self._have_spare and time.monotonic() - self._tried_at >= self._try_again_s:
                 self._have_spare = self._try_spare()

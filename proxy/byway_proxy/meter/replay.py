@@ -16,6 +16,7 @@ from byway_contract.records import Boot, Intent, Settle, decode, encode
 from byway_proxy.meter import segment as segments
 from byway_proxy.meter.framing import frame
 from byway_proxy.meter.home import LogError
+from byway_proxy.meter.pruning import remembered_in
 from byway_proxy.meter.segment import Segment
 
 MOST_LOST = 1_000_000
@@ -26,7 +27,7 @@ MOST_LOST = 1_000_000
 class Replayed:
     segments: list[Segment] = field(default_factory=list)
     open: dict[str, int] = field(default_factory=dict)
-    """Attempt → seq of its INTENT, in the order of seq."""
+    """Attempt → seq of its INTENT, in the order of seq; 0 where that is deleted already."""
     last: int = 0
     epoch: int = 0
     """The highest that was seen."""
@@ -40,6 +41,8 @@ def replay(directory: Path, booked: int) -> Replayed:
     """Read everything, repair what is torn, and leave each file on the disk. Raises LogError, OSError."""
     found = segments.found_in(directory)
     seen = Replayed(segments=found, last=found[0].first - 1 if found else 0)
+    if found:
+        seen.open = dict.fromkeys(remembered_in(directory), 0)
     for number, segment in enumerate(found):
         due = found[number + 1].first - 1 if number + 1 < len(found) else None
         for payload in segments.records_in(segment, None if due is None else due - segment.first + 1):

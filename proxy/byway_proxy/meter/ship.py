@@ -120,7 +120,10 @@ class Shipper:
         while True:
             self._more.clear()
             position = max(position, self._log.oldest)
-            records = self._log.read(position, MOST_RECORDS, MOST_BYTES)
+            try:
+                records = self._log.read(position, MOST_RECORDS, MOST_BYTES)
+            except (LookupError, FileNotFoundError):
+                continue  # booked before, asked for again, and deleted just now: on with the oldest
             if not records:
                 await self._more.wait()
                 continue
