@@ -76,6 +76,10 @@ def _fault(detail: ErrorDetails, kind: type[BaseModel], body: Mapping[str, Any])
         case "duplicate":
             path = (*path, context["index"], *([context["key"]] if context["key"] else []))
             return Fault("Invalid", path, str(context["said"]))
+        case "json_invalid":
+            return Fault(
+                "Invalid", ("spec",), "holds half a character (`\\ud8…`), or is nested too deep; write it anew"
+            )
         case "missing":
             return Fault("Invalid", path, _MISSING)
         case code:
