@@ -134,6 +134,9 @@ class RouteEndpoint(_Object, frozen=True):
 Strategy = Literal["Balanced", "Cost", "Latency", "Throughput", "Availability", "Weighted"]
 
 
+NO_DEFAULTS = Raw(b"{}")
+
+
 class Route(_Object, frozen=True):
     """A choice of endpoints under names of our own. Id: `namespace/name`."""
 
@@ -146,8 +149,9 @@ class Route(_Object, frozen=True):
     fallback_models: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     max_attempts: Count | None = None
-    defaults: Raw | None = None
-    """Request fields for where the caller is silent: a JSON object."""
+    defaults: Raw = NO_DEFAULTS
+    """Request fields for where the caller is silent: a JSON object. (Not `Raw | None`: msgspec decodes that as None
+    alone.)"""
     max_output_tokens: Count | None = None
     policy: DataPolicy | None = None
     shared_with: tuple[str, ...] = ()

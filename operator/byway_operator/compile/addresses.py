@@ -60,6 +60,10 @@ def _check(url: str, settings: Settings) -> None:
         raise _refused("Invalid", "is no URL; want https://api.example.com/v1") from error
     if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
         raise _refused("Invalid", "want http or https, a host, and no user, query or fragment")
+    if not host.isascii():
+        raise _refused("Invalid", "want the host in ASCII: xn--… for other letters")
+    if settings.service_addresses is None and _in_cluster(host):
+        raise _refused("NotPermitted", f"{host} is a name of the cluster's own; write serviceRef instead")
     where = _kind(host)
     if where == "loopback" and settings.allow_loopback:
         return
@@ -72,6 +76,13 @@ def _check(url: str, settings: Settings) -> None:
             "NotPermitted",
             f"{host} is a {where} address; for a Service in the cluster write serviceRef, else a host name",
         )
+
+
+def _in_cluster(host: str) -> bool:
+    """A Service's name, of any namespace: what the cluster's resolver completes, or a search domain."""
+    labels = host.split(".")
+    one_word = len(labels) == 1 and not host[0].isdigit() and ":" not in host and host != "localhost"
+    return one_word or "svc" in labels[2:] or host.endswith((".cluster.local", ".local"))
 
 
 def _kind(host: str) -> str | None:

@@ -5,7 +5,7 @@
 It either makes a table, or says which further forms are unfit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -145,29 +145,36 @@ def _draft_routes(made: Attempt, services: Services) -> None:
     directory = Directory(made.accounts, rejected, made.settings.trusted_namespaces, made.catalogue)
     for standing in made.of("ModelRoute"):
         if isinstance(standing.resource, ModelRoute):
-            try:
-                made.routes[standing.key] = draft_route(
-                    standing.key,
-                    standing.resource,
-                    made.names[standing.key],
-                    directory,
-                    services,
-                    made.settings,
-                )
-            except Exception as error:
-                made.bar(standing.key, standing.reader.stumbled(standing.key, error))
+            _guarded(
+                made, standing.key, partial(_draft_route, made, standing, standing.resource, directory, services)
+            )
+
+
+def _draft_route(
+    made: Attempt, standing: Standing, resource: ModelRoute, directory: Directory, services: Services
+) -> None:
+    key = standing.key
+    made.routes[key] = draft_route(key, resource, made.names[key], directory, services, made.settings)
+
+
+def _guarded(made: Attempt, key: Key, step: Callable[[], None]) -> None:
+    """A bug of ours that one object meets is that object's alone."""
+    try:
+        step()
+    except Exception as error:
+        made.bar(key, made.standings[key].reader.stumbled(key, error))
 
 
 def _assemble(made: Attempt) -> None:
     table = made.assembly
     present = [account for account in made.accounts.values() if account.missing is None]
     for account in present:
-        _add_account(table, account)
+        _guarded(made, account.key, partial(_add_account, table, account))
     for name, model, keys in cards(present, made.catalogue):
         table.add("models", name, model)
         table.owned(("models", name), keys)
     for standing in made.of("ModelRoute"):
-        _add_route(made, standing)
+        _guarded(made, standing.key, partial(_add_route, made, standing))
     table.add("policies", "tenancy", Tenancy(tuple(sorted(set(made.settings.trusted_namespaces)))))
     if made.settings.anonymous_namespace is not None:
         table.add("callers", "anonymous", Anonymous(made.settings.anonymous_namespace))

@@ -34,8 +34,8 @@ def compile_table(
     settings: Settings,
     catalogue: Catalogue,
 ) -> Compiled:
-    """`held_back` are last good forms: the `good` of a compile whose table went live. `refused` is what proxies said
-    of forms that were sent, and counts for a form of the same fingerprint only.
+    """`held_back` are last good forms: the `good` of a compile whose table went live. `refused` is what proxies
+    said of forms that were sent, and counts for a form of the same fingerprint only.
     """
     reader, barred = Reader(settings.strict), Barred()
     while True:

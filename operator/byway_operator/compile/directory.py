@@ -103,14 +103,9 @@ class Directory:
                     f'{said}: allowedModels of ProviderKey "{account.id}" does not let "{model}" through',
                 )
         sellers = sorted(slug for slug, names in self.catalogue.upstreams.items() if model in names)
-        where = (
-            f"; a key for {' or '.join(sellers[:3])} would" if sellers else "; GET /v1/models lists what there is"
-        )
-        return Unresolved(
-            "ProviderKeyNotFound",
-            field,
-            f'{said}: no ProviderKey that "{namespace}" may use has "{model}"; {where}',
-        )
+        out = f"a key for {' or '.join(sellers[:3])} would" if sellers else "GET /v1/models lists what there is"
+        what = f'no ProviderKey that "{namespace}" may use has "{model}"'
+        return Unresolved("ProviderKeyNotFound", field, f"{said}: {what}; {out}")
 
     def _why_not(self, key: Key) -> str:
         why = self.rejected.get(key)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
-from byway_contract.table import Account, DataPolicy, Endpoint, Route, Timeouts
+from byway_contract.table import NO_DEFAULTS, Account, DataPolicy, Endpoint, Route, Timeouts
 from byway_contract.table import RouteEndpoint as Member
 from msgspec import Raw
 
@@ -100,7 +100,7 @@ def _route(key: Key, spec: ModelRouteSpec, names: tuple[str, ...], pieces: list[
         fallback_models=spec.fallback_models,
         timeouts=_timeouts(spec),
         max_attempts=spec.max_attempts,
-        defaults=Raw(_json.encode(defaults)) if defaults else None,
+        defaults=Raw(_json.encode(defaults)) if defaults else NO_DEFAULTS,
         max_output_tokens=request.max_output_tokens if request else None,
         policy=_policy(spec),
         shared_with=shared_with(spec.allowed_namespaces, key.namespace),
@@ -151,19 +151,23 @@ def _by_name(key: Key, index: int, said: RouteEndpoint, directory: Directory) ->
     there = [found for found in every if found.account.missing is None]
     if not there:
         _present(key, every[0], at, read)
-    for place, found in enumerate(there):
-        cap = said.max_concurrent_requests
-        share = None if cap is None else cap // len(there) + (place < cap % len(there))
-        if share != 0:
-            yield _Piece(
-                f"{said.name}@{found.account.id}",
-                said,
-                own=found.own,
-                id=found.id,
-                endpoint=found.endpoint,
-                cap=share,
-                among=sum(other.own == found.own for other in there),
-            )
+    shares = _shares(said.max_concurrent_requests, len(there))
+    used = [(found, share) for found, share in zip(there, shares, strict=True) if share != 0]
+    for found, share in used:
+        yield _Piece(
+            f"{said.name}@{found.account.id}",
+            said,
+            own=found.own,
+            id=found.id,
+            endpoint=found.endpoint,
+            cap=share,
+            among=sum(other.own == found.own for other, _ in used),
+        )
+
+
+def _shares(cap: int | None, many: int) -> list[int | None]:
+    """A cap on concurrent requests, divided: what one member may, another may not as well."""
+    return [None if cap is None else cap // many + (place < cap % many) for place in range(many)]
 
 
 def _present(key: Key, found: Found, at: str, read: str) -> None:

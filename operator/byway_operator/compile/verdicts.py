@@ -7,7 +7,7 @@ from byway_operator.compile.standing import Standing
 from byway_operator.compile.verdict import ACCEPTED, RESOLVED, Condition, Verdict
 from byway_operator.resources.manifest import Key
 
-_NOT_LOOKED = Condition("Unknown", "Pending", "not looked at while the object is not accepted")
+_NOT_LOOKED = Condition("Unknown", "Pending", "not looked at while the object serves nothing")
 
 
 def verdicts(made: Attempt) -> dict[Key, Verdict]:
@@ -44,7 +44,7 @@ def _accepted(made: Attempt, standing: Standing) -> Condition:
     fault = standing.fault
     if fault is None:
         return ACCEPTED
-    told = replace(fault, message=f"{fault.message}; {_consequence(made, standing)}")
+    told = replace(fault, message="; ".join(filter(None, [fault.message, _consequence(made, standing)])))
     # The operator takes it; that a proxy does not is said by `Programmed`.
     return replace(ACCEPTED, message=told.message) if standing.by_proxy else told
 
@@ -61,4 +61,4 @@ def _consequence(made: Attempt, standing: Standing) -> str:
         case "Secret", _:
             return "ProviderKeys that name it have no credential"
         case _:
-            return "it has no effect"
+            return ""

@@ -254,7 +254,7 @@ class Attempt:
     def _body(self) -> bytes:
         route, request = self.candidate.slot.route, self._job.request
         upstream = self.candidate.slot.endpoint.upstream_model
-        if route is None or (route.defaults is None and route.max_output_tokens is None):
+        if route is None:
             return openai_request.body_for(request, upstream)
         added = openai_request.added_by_route(request, route.defaults, route.max_output_tokens)
         return openai_request.body_for(request, upstream, added)
