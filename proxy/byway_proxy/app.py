@@ -142,9 +142,8 @@ class Proxy:
             ending.callback(self.deadlines.close)
             ending.push_async_callback(self.client.close)
             async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(t) for t in (self.control.run(), self.shipper.run(), self._look_after_itself())
-                ]
+                parts = self.control.run(), self.shipper.run(), self._look_after_itself()
+                running = [tasks.create_task(part) for part in parts]
                 await self._listen_for_admin(ending)
                 listeners = await self._listen()
                 quieten_gc()
@@ -213,7 +212,7 @@ class Proxy:
         )
 
     def _shared_by(self, proxies: int) -> None:
-        self.health.proxies = max(1, proxies)
+        self.health.places.proxies = max(1, proxies)
 
     def _new_server(self) -> Server:
         chat, models = Chat(self.serving, self.means), Models(self.serving)
