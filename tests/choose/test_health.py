@@ -182,7 +182,7 @@ def test_what_a_caller_did_wrong_says_nothing_of_an_endpoint() -> None:
 def test_a_cap_is_the_fleets_and_each_proxy_has_its_share_rounded_up() -> None:
     shop = table([account("p", max_concurrent=3)], [endpoint("team-a/p")])
     slot, health = ask(shop).candidates[0].slot, Health()
-    health.places.proxies = 2
+    health.proxies = 2
     first, second = health.begin(slot, 1.0), health.begin(slot, 1.0)
     assert first is not None
     assert second is not None

@@ -56,6 +56,15 @@ class Health:
         self._troubled: dict[str, EndpointHistory] = {}
         self._resting_accounts: dict[str, Rest] = {}
 
+    @property
+    def proxies(self) -> int:
+        """How many proxies share a cap that is the fleet's."""
+        return self.places.proxies
+
+    @proxies.setter
+    def proxies(self, proxies: int) -> None:
+        self.places.proxies = proxies
+
     def standing(self, slot: Slot, now: float) -> Standing:
         if slot.caps and self.places.full(slot):
             return Standing.FULL
