@@ -212,7 +212,7 @@ class Proxy:
         )
 
     def _shared_by(self, proxies: int) -> None:
-        self.health.places.proxies = max(1, proxies)
+        self.health.proxies = max(1, proxies)
 
     def _new_server(self) -> Server:
         chat, models = Chat(self.serving, self.means), Models(self.serving)
