@@ -130,14 +130,17 @@ def _bar_circles(made: Attempt, held_back: Mapping[Key, Manifest]) -> None:
 
 
 def _who_closed(circle: tuple[Key, ...], made: Attempt, held_back: Mapping[Key, Manifest]) -> Key:
-    """The newest of those that changed since the circle was open, else the newest."""
+    """The newest of those that changed since the circle was open, else the newest; a tenant's, if there is one."""
     changed = [
         key
         for key in circle
         if made.standings[key].form == "current"
         and (key not in held_back or held_back[key].body != made.standings[key].manifest.body)
     ]
-    return max(changed or circle, key=lambda key: by_age(made.standings[key].manifest))
+    found = changed or circle
+    # A tenant's route must not be able to take the platform's down.
+    tenants = [key for key in found if key.namespace not in made.settings.trusted_namespaces]
+    return max(tenants or found, key=lambda key: by_age(made.standings[key].manifest))
 
 
 def _draft_routes(made: Attempt, services: Services) -> None:
