@@ -227,6 +227,22 @@ def test_what_a_table_cannot_even_spell_is_left_out_alone() -> None:
     assert set(decode(made.sections).accounts) == {"team-a/openai"}
 
 
+def test_what_no_encoding_can_spell_stops_nobody_else() -> None:
+    half = "\ud800"
+    odd = (
+        manifest("ModelRoute", "odd", endpoints=[MINI], strategy=half),
+        manifest("ModelRoute", "odder", endpoints=[MINI], modelNames=[half, "fine"]),
+        manifest("ModelRoute", half, endpoints=[MINI]),
+        manifest("ProviderKey", half, provider=half),
+    )
+    made = compiled({**GOOD, **world(*odd)})
+    assert decode(made.sections).routes["team-a/odder"].model_names == ("fine",)
+    assert made.verdicts[SMART.key].accepted.status == "True"
+    for one in odd:
+        assert made.verdicts[one.key].accepted.status == "False"
+        made.verdicts[one.key].accepted.message.encode()
+
+
 def test_two_thousand_routes_compile_in_a_second() -> None:
     routes = [
         manifest("ModelRoute", f"r{number}", endpoints=[MINI, {"name": "b", "model": "openai/gpt-5"}])

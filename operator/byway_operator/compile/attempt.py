@@ -165,7 +165,11 @@ def _guarded(made: Attempt, key: Key, step: Callable[[], None]) -> None:
     try:
         step()
     except Exception as error:
-        made.bar(key, made.standings[key].reader.stumbled(key, error))
+        standing = made.standings[key]
+        why = standing.reader.stumbled(key, error)
+        # Below nothing there is no other form: then the table goes without it.
+        if standing.form != "nothing":
+            made.bar(key, why)
 
 
 def _assemble(made: Attempt) -> None:

@@ -3,6 +3,7 @@
 A route that is rejected keeps its names all the same: they never fall through to a shared or catalogue model.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -41,5 +42,10 @@ def as_written(manifest: Manifest) -> tuple[str, ...]:
     """The names of a route that may be wrong in every other respect."""
     spec = manifest.body.get("spec")
     written = spec.get("modelNames") if isinstance(spec, Mapping) else None
-    names = [name for name in written if isinstance(name, str) and name] if isinstance(written, list) else []
-    return tuple(names[:16]) or (manifest.key.name,)
+    names = [name for name in written if _callable(name)] if isinstance(written, list) else []
+    return tuple(names[:16]) or tuple(filter(_callable, [manifest.key.name]))
+
+
+def _callable(name: object) -> bool:
+    """A name that a well-formed route could have."""
+    return isinstance(name, str) and len(name) <= 256 and re.fullmatch(r"[!-)+-~]+", name) is not None

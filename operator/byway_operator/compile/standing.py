@@ -8,7 +8,7 @@ is not lowered; that takes effect at once.
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from byway_operator.compile.faults import NotAccepted
@@ -78,7 +78,7 @@ class Standing:
 
     def lower(self, why: Condition) -> None:
         """This form is not accepted: down to the next."""
-        self.fault = self.fault or why
+        self.fault = self.fault or replace(why, message=_spelled(why.message))
         self.resource = None
         if self.form == "current" and self.held is not None:
             self.form = "last-good"
@@ -107,3 +107,8 @@ class Standing:
             self.resource = self.reader.read(manifest)
         except NotAccepted as refused:
             self.lower(refused.condition)
+
+
+def _spelled(message: str) -> str:
+    """A message may repeat what somebody wrote, and YAML can spell what UTF-8 cannot: half a surrogate pair."""
+    return message.encode("utf-8", "backslashreplace").decode()
