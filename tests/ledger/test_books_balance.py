@@ -71,7 +71,7 @@ def test_the_books_balance_after_everything_was_killed(tmp_path: Path) -> None:
     dice = random.Random(5)
     with ledger_process(tmp_path) as ledger:
         proxies = [Proxy(tmp_path / name, ledger.to) for name in ("one", "two")]
-        until = time.monotonic() + 4.0
+        until = time.monotonic() + 3.0
         kills = 0
         while time.monotonic() < until:
             victim = dice.choice([*proxies, ledger])

@@ -69,6 +69,16 @@ def test_without_room_new_attempts_are_refused_and_those_under_way_are_settled(t
     again.close()
 
 
+def test_of_a_record_that_did_not_fit_nothing_stays(tmp_path: Path) -> None:
+    log = log_at(tmp_path)
+    full = log._active
+    with files_of_at_most(ROOM):
+        fill(log)
+    assert ROOM - 300 < full.size < ROOM
+    assert full.path.stat().st_size == full.size
+    log.close()
+
+
 def test_attempts_begin_again_when_there_is_room(tmp_path: Path) -> None:
     log = log_at(tmp_path)
     with files_of_at_most(ROOM):

@@ -71,6 +71,17 @@ def test_a_gap_books_nothing(tell: Telling) -> None:
     tell(story)
 
 
+def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        with pytest.raises(OverflowError):
+            await store.book(batch(1, intent("a"), settle("a"), intent("b"), settle("b", status=2**70)), 0.0)
+        assert await billed(store) == 0
+        assert await store.book(batch(1, intent("c"), settle("c")), 0.0) == Done(2, 2)
+        assert await billed(store) == COST
+
+    tell(story)
+
+
 def test_sources_are_numbered_apart(tell: Telling) -> None:
     async def story(store: Store) -> None:
         assert await store.book(batch(1, intent("a"), settle("a"), source="one"), 0.0) == Done(2, 2)
