@@ -35,6 +35,7 @@ from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.control.control import Control, ControlSettings
 from byway_proxy.control.keep import Keep
 from byway_proxy.control.stream import Address
+from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.ship import Shipper
@@ -129,7 +130,7 @@ class Proxy:
             dice=random.Random(),
             now=loop.time,
             wall=time.time,
-            random_bytes=os.urandom,
+            random_bytes=Chance(),
             patience=_patience(settings),
         )
         self.control = self._new_control()

@@ -43,6 +43,7 @@ from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client
 from byway_proxy.choose.health import Health
 from byway_proxy.choose.trouble import Limits as HealthLimits
+from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
 from fakes.provider import FakeProvider
@@ -140,7 +141,7 @@ async def gateway(
         dice=random.Random(seed),
         now=loop.time,
         wall=time.time,
-        random_bytes=os.urandom,
+        random_bytes=Chance(),
         patience=replace(patience, **changes) if changes else patience,
     )
     serving = Serving()

@@ -35,7 +35,7 @@ class Chat:
     async def __call__(self, received: Received, reply: Reply) -> None:
         means = self._means
         created = int(means.wall())
-        generation = generation_id(created, means.random_bytes(16))
+        generation = generation_id(created, means.random_bytes(20))
         outcome = "client_cancel"
         try:
             outcome = await self._answer(received, reply, generation, created)

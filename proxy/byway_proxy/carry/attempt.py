@@ -12,6 +12,7 @@ import asyncio
 
 from byway_contract.money import Usage, cost
 from byway_contract.records import Intent, Outcome, Settle, UsageFrom
+from byway_contract.table import NO_DEFAULTS
 
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects import openai_answer, openai_request
@@ -254,7 +255,7 @@ class Attempt:
     def _body(self) -> bytes:
         route, request = self.candidate.slot.route, self._job.request
         upstream = self.candidate.slot.endpoint.upstream_model
-        if route is None:
+        if route is None or (route.defaults == NO_DEFAULTS and route.max_output_tokens is None):
             return openai_request.body_for(request, upstream)
         added = openai_request.added_by_route(request, route.defaults, route.max_output_tokens)
         return openai_request.body_for(request, upstream, added)

@@ -33,8 +33,8 @@ def charge(intent: Intent, usage: Usage, usage_from: UsageFrom, *, answered: boo
 
     Usage that cannot be true (negative, more cached than sent) is made to add up and counts as estimated.
     """
-    possible = _possible(usage)
-    if possible != usage:
+    if not _adds_up(usage):
+        possible = _possible(usage)
         usage, usage_from = possible, "estimated" if usage_from == "provider" else usage_from
     cost = owed(intent.price, usage, usage_from)
     paid = answered and not _empty(intent, usage, finish)
@@ -45,6 +45,17 @@ def _empty(intent: Intent, usage: Usage, finish: str) -> bool:
     if finish == "error":
         return True
     return not usage.completion and not finish and intent.api not in _APIS_WITHOUT_OUTPUT
+
+
+def _adds_up(usage: Usage) -> bool:
+    return (
+        0 <= usage.prompt <= MOST_TOKENS
+        and 0 <= usage.completion <= MOST_TOKENS
+        and usage.cached >= 0
+        and usage.cache_write >= 0
+        and usage.cached + usage.cache_write <= usage.prompt
+        and 0 <= usage.reasoning <= usage.completion
+    )
 
 
 def _possible(usage: Usage) -> Usage:

@@ -8,7 +8,7 @@ passed on as it came.
 from dataclasses import dataclass
 
 import msgspec
-from byway_contract.money import Cost, Usage, dollars
+from byway_contract.money import NANO, Cost, Usage
 from msgspec import Raw
 
 Fields = dict[str, Raw]
@@ -24,7 +24,7 @@ FINISH = {
 _fields = msgspec.json.Decoder(Fields)
 _choices = msgspec.json.Decoder(list[Fields])
 _text = msgspec.json.Decoder(str | None)
-_quoted = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 NULL = Raw(b"null")
 
 
@@ -43,8 +43,8 @@ class Identity:
 
     def head(self, kind: bytes) -> bytes:
         return (
-            b'{"id":' + _quoted(self.generation) + b',"object":"' + kind + b'","created":%d' % self.created
-            + b',"model":' + _quoted(self.model) + b',"provider":' + _quoted(self.provider)
+            b'{"id":' + _encode(self.generation) + b',"object":"' + kind + b'","created":%d' % self.created
+            + b',"model":' + _encode(self.model) + b',"provider":' + _encode(self.provider)
         )  # fmt: skip
 
 
@@ -92,13 +92,18 @@ class Whole:
         return not self.choices or (not self.finish and not any(_says_something(c) for c in self.choices))
 
     def bytes_with(self, identity: Identity, usage: bytes) -> bytes:
-        rest = b"".join(b"," + _quoted(k) + b":" + bytes(v) for k, v in self.fields.items() if k not in _REWRITTEN)
-        print_ = b"" if "system_fingerprint" in self.fields else b',"system_fingerprint":null'
-        choices = b",".join(written(c) for c in self.choices)
-        return (
-            identity.head(b"chat.completion") + print_ + b',"choices":[' + choices + b"]" + rest
-            + b',"usage":' + usage + b"}"
-        )  # fmt: skip
+        answer: dict[str, object] = {
+            "id": identity.generation,
+            "object": "chat.completion",
+            "created": identity.created,
+            "model": identity.model,
+            "provider": identity.provider,
+            "system_fingerprint": NULL,
+            "choices": [promised(choice) for choice in self.choices],
+        }
+        answer |= {name: value for name, value in self.fields.items() if name not in _REWRITTEN}
+        answer["usage"] = Raw(usage)
+        return _encode(answer)
 
 
 _REWRITTEN = frozenset({"id", "object", "created", "model", "provider", "choices", "usage"})
@@ -176,17 +181,13 @@ def read_error(raw: Raw) -> ProviderError | None:
     )
 
 
-def written(choice: Fields) -> bytes:
+def promised(choice: Fields) -> Fields:
     """A choice as we promise it: `finish_reason` present and normalised, the provider's own word beside it."""
-    raw = choice.get("finish_reason", NULL)
-    native = text_of(raw)
-    finish = _quoted(FINISH.get(native.lower(), "stop")) if native else b"null"
-    rest = b"".join(
-        _quoted(k) + b":" + bytes(v) + b","
-        for k, v in choice.items()
-        if k not in ("finish_reason", "native_finish_reason")
-    )
-    return b"{" + rest + b'"finish_reason":' + finish + b',"native_finish_reason":' + _quoted(native or None) + b"}"
+    native = text_of(choice.get("finish_reason"))
+    if not native:
+        return {**choice, "finish_reason": NULL, "native_finish_reason": NULL}
+    finish = Raw(_encode(FINISH.get(native.lower(), "stop")))
+    return {**choice, "finish_reason": finish, "native_finish_reason": Raw(_encode(native))}
 
 
 def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> bytes:
@@ -201,11 +202,15 @@ def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> byt
         b',"upstream_inference_completions_cost":%s}}'
     ) % (
         usage.prompt, usage.completion, usage.prompt + usage.completion,
-        dollars(billed).encode(), b"true" if byok else b"false",
+        _dollars(billed), b"true" if byok else b"false",
         usage.cached, usage.cache_write, usage.reasoning,
-        dollars(parts.total).encode() if cost else b"null",
-        dollars(parts.prompt).encode(), dollars(parts.completion).encode(),
+        _dollars(parts.total) if cost else b"null", _dollars(parts.prompt), _dollars(parts.completion),
     )  # fmt: skip
+
+
+def _dollars(amount: int) -> bytes:
+    """As a JSON number, exact: all nine decimals are written, which is cheaper than to see which are needed."""
+    return b"%d.%09d" % divmod(amount, NANO) if amount else b"0"
 
 
 def text_of(raw: Raw | None) -> str:

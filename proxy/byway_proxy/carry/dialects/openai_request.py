@@ -25,8 +25,8 @@ _texts = msgspec.json.Decoder(list[str] | None)
 _flag = msgspec.json.Decoder(bool | None)
 _count = msgspec.json.Decoder(int | None)
 _any = msgspec.json.Decoder()
-_encode = msgspec.json.encode
-_quoted = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
+_WITH_USAGE = Raw(b'{"include_usage":true}')
 
 
 class BadRequest(ValueError):
@@ -76,29 +76,28 @@ def read(body: bytes) -> ChatRequest:
         provider=_get(fields, "provider", _any, "an object"),
         route=_get(fields, "route", _text, "a string"),
         max_tokens=_max_tokens(fields),
-        features=_features(fields) if len(fields) > 2 else frozenset(),
+        features=_features(fields) if not fields.keys().isdisjoint(_FEATURED) else NONE,
         modalities=_modalities(fields["messages"]),
         user=_get(fields, "user", _text, "a string") or "",
         session=_session(fields),
         size=len(body),
-        rest=_joined(fields, stream),
+        rest=_rest(fields, stream),
     )
 
 
 def body_for(request: ChatRequest, upstream_model: str, added: Fields | None = None) -> bytes:
     """The request as this provider is sent it. `added` are a route's fields, already without the caller's."""
-    more = b"".join(b"," + _quoted(k) + b":" + bytes(v) for k, v in added.items()) if added else b""
-    rest = b"," + request.rest if request.rest else b""
-    return b'{"model":' + _quoted(upstream_model) + rest + more + b"}"
+    more = b"," + _encode(added)[1:-1] if added else b""
+    return b'{"model":' + _encode(upstream_model) + b"," + request.rest + more + b"}"
 
 
-def added_by_route(request: ChatRequest, defaults: Raw | None, max_output_tokens: int | None) -> Fields:
+def added_by_route(request: ChatRequest, defaults: Raw, max_output_tokens: int | None) -> Fields:
     """A route's `request.defaults` where the caller is silent, and its cap on the length of answers.
 
     Raises BadRequest if the caller asks for more than the cap.
     """
     fields = request.fields
-    added = {k: v for k, v in _fields.decode(defaults).items() if k not in fields} if defaults is not None else {}
+    added = {k: v for k, v in _fields.decode(defaults).items() if k not in fields}
     if max_output_tokens is not None:
         if request.max_tokens is None:
             added.pop("max_completion_tokens", None)
@@ -127,8 +126,8 @@ def _check_messages(fields: Fields) -> None:
     messages = fields.get("messages")
     if messages is None:
         raise BadRequest("messages", "messages: missing; give an array of at least one message")
-    text = bytes(messages).strip()
-    if not text.startswith(b"[") or text[1:-1].strip() == b"":
+    text = memoryview(messages)  # not a copy: it may be megabytes
+    if text[:1].tobytes() != b"[" or (len(text) < 64 and not text[1:-1].tobytes().strip()):
         raise BadRequest("messages", "messages: must be an array of at least one message")
 
 
@@ -171,12 +170,14 @@ def _features(fields: Fields) -> frozenset[str]:
         wanted = _get(fields, "response_format", _FORMAT, "an object with a type")
         if wanted is not None and wanted.type in ("json_schema", "json_object"):
             found.add("structured_outputs" if wanted.type == "json_schema" else "json_object")
-    for name, feature in (("logprobs", "logprobs"), ("reasoning", "reasoning"), ("temperature", "temperature")):
-        if name in fields and bytes(fields[name]) not in (b"null", b"false"):
-            found.add(feature)
+    # These decide only where the caller requires them: else they are the provider's to pass over.
+    found.update(n for n in _REQUIRABLE if n in fields and bytes(fields[n]) not in (b"null", b"false"))
     return frozenset(found)
 
 
+NONE: frozenset[str] = frozenset()
+_FEATURED = frozenset({"tools", "response_format", "provider", "logprobs", "reasoning"})
+_REQUIRABLE = ("logprobs", "reasoning", "temperature")
 _FORMAT = msgspec.json.Decoder(ResponseFormat | None)
 
 # The words that begin a content part which is not text. Inside a string they would be escaped (`\"type\"`).
@@ -197,8 +198,8 @@ def _session(fields: Fields) -> str:
     return (_get(fields, "session_id", _text, "a string") or "")[:256] if "session_id" in fields else ""
 
 
-def _joined(fields: Fields, stream: bool) -> bytes:
-    parts = [_quoted(k) + b":" + bytes(v) for k, v in fields.items() if k not in OURS]
+def _rest(fields: Fields, stream: bool) -> bytes:
+    rest = {name: value for name, value in fields.items() if name not in OURS}
     if stream:
-        parts.append(b'"stream_options":{"include_usage":true}')
-    return b",".join(parts)
+        rest["stream_options"] = _WITH_USAGE
+    return _encode(rest)[1:-1]

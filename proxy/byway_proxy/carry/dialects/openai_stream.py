@@ -16,16 +16,16 @@ from byway_proxy.carry.dialects.openai_answer import (
     Identity,
     ProviderError,
     cut,
+    promised,
     read_choices,
     read_error,
     read_usage,
     says_something,
     text_of,
-    written,
 )
 from byway_proxy.carry.sse import EventTooLarge, Splitter, data_of
 
-_quoted = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 _NO_FINISH = b'"finish_reason":null'
 _FINISH = b'"finish_reason":"'
 _CHUNK = b"chat.completion.chunk"
@@ -94,7 +94,7 @@ class Stream:
 
     def error_event(self, code: int, error_type: str, message: str) -> bytes:
         """The last chunk of an answer that broke: whole, since clients raise on a bare error."""
-        error = _quoted({"code": code, "message": message, "metadata": {"error_type": error_type}})
+        error = _encode({"code": code, "message": message, "metadata": {"error_type": error_type}})
         choice = b'{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":null}'
         return self._opening() + b',"error":' + error + b',"choices":[' + choice + b"]}\n\n"
 
@@ -131,11 +131,11 @@ class Stream:
         native = next((n for n in (text_of(c.get("finish_reason")) for c in choices) if n), "")
         if native:
             self.native_finish, self.finish = native, FINISH.get(native.lower(), "stop")
-        rest = b"".join(b"," + _quoted(k) + b":" + bytes(v) for k, v in fields.items() if k not in _DROPPED)
+        others = {name: value for name, value in fields.items() if name not in _DROPPED}
+        rest = b"," + _encode(others)[1:-1] if others else b""
         if says and not native:
             self._learn(event, fields["choices"], rest)
-        written_choices = b",".join(written(c) for c in choices)
-        return self._opening() + b',"choices":[' + written_choices + b"]" + rest + b"}\n\n"
+        return self._opening() + b',"choices":' + _encode([promised(c) for c in choices]) + rest + b"}\n\n"
 
     def _opening(self) -> bytes:
         return b"data: " + self._identity.head(_CHUNK) + self._print
