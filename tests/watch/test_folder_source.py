@@ -207,7 +207,7 @@ def test_a_folder_that_is_moved_away_goes_on_being_served(tmp_path: Path) -> Non
 def test_many_small_readings_while_a_file_is_being_written_never_lose_a_route(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     write(file, route("smart") + "---\n" + route("other"))
-    source = source_of(tmp_path)
+    source = source_of(tmp_path, settle_s=10)  # the writer may wait for its turn
     source.read()
     done = threading.Event()
 
