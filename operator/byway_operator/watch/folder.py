@@ -30,6 +30,9 @@ LIST_EVERY_S = 10.0
 # Longer than any editor takes between truncating a file and filling it, or between taking the old file away and
 # putting the new one there; short enough that nobody notices.
 SETTLE_S = 0.05
+# So many times longer for a file that is wholly empty: hardly anybody means that, and a writer on a busy machine
+# may wait that long for its turn after it has truncated the file.
+EMPTY_LONGER = 10
 # How often watchfiles looks whether the kernel said something: most of the time from save to `changed`.
 STEP_MS = 15
 IDENTITY_EVERY_MS = 1000
@@ -196,7 +199,8 @@ class FolderSource:
             payload = opened.read(MOST_BYTES + 1)
             after = os.fstat(opened.fileno())
         age_s = time.time() - after.st_mtime
-        still = Stamp.of(before) == Stamp.of(after) and not 0 <= age_s < self._settle_s
+        patience_s = self._settle_s if payload.strip() else EMPTY_LONGER * self._settle_s
+        still = Stamp.of(before) == Stamp.of(after) and not 0 <= age_s < patience_s
         return payload, Stamp.of(before), still
 
     def _take(self, file: str, reading: Reading) -> None:
