@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
@@ -206,8 +206,7 @@ class Raw:
     def reads_nothing_more(self) -> None:
         connection = self.ws._response.connection
         assert connection is not None
-        assert isinstance(connection.transport, asyncio.ReadTransport)
-        connection.transport.pause_reading()
+        cast(asyncio.ReadTransport, connection.transport).pause_reading()
 
     async def closed_with(self) -> int | None:
         async with asyncio.timeout(5):
