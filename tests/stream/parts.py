@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
@@ -85,6 +85,7 @@ class Operator:
     socket: Path
     changes: list[None]
     log: io.StringIO
+    runner: web.AppRunner
 
     @property
     def acked(self) -> list[str | None]:
@@ -111,7 +112,7 @@ async def an_operator(
         path.unlink(missing_ok=True)
         await web.UnixSite(runner, str(path)).start()
         try:
-            yield Operator(hub, path, changes, log)
+            yield Operator(hub, path, changes, log, runner)
         finally:
             await hub.drain("shutdown", 0.05)
             await runner.cleanup()
@@ -201,6 +202,11 @@ class Raw:
 
     async def says(self, message: Hello | Ack | Nack) -> None:
         await self.ws.send_str(encode(message))
+
+    def reads_nothing_more(self) -> None:
+        connection = self.ws._response.connection
+        assert connection is not None
+        cast(asyncio.ReadTransport, connection.transport).pause_reading()
 
     async def closed_with(self) -> int | None:
         async with asyncio.timeout(5):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import aiohttp
 from byway_contract.stream import PATH, Ack, Hello, Nack, Pod, Welcome
+from byway_operator.compile.verdict import Verdict
 from byway_operator.push.door import not_leading
 from byway_operator.resources.manifest import Key
 from stream.parts import PUSH, a_proxy, a_raw_proxy, an_operator, compiled, until
@@ -157,6 +158,8 @@ def test_a_refused_object_is_laid_at_its_owners_door_and_nobody_else_meets_the_t
                 operator.hub.publish(compiled("smart"))
                 operator.hub.publish(compiled("smart", "slow"))
                 await until(lambda: a.serving == b.serving == compiled("smart", "slow").hash)
+                # The resource is gone, and so is what was held against it.
+                assert FAST not in operator.hub.refusals
 
     asyncio.run(story())
 
@@ -206,6 +209,7 @@ def test_a_proxy_that_reads_nothing_holds_up_nobody_and_is_let_go() -> None:
             async with a_raw_proxy(operator.socket, "deaf", "old") as deaf, a_proxy(operator.socket, "b") as b:
                 await deaf.says(Ack((await deaf.hears_table()).nonce, compiled("smart").hash))
                 await until(lambda: operator.acked == [compiled("smart").hash] * 2)
+                deaf.reads_nothing_more()
                 # More than the sockets' buffers take, and of bytes that do not compress.
                 large = compiled("smart", secret=random.Random(7).randbytes(4_000_000).hex())
                 operator.hub.publish(large)
@@ -213,6 +217,51 @@ def test_a_proxy_that_reads_nothing_holds_up_nobody_and_is_let_go() -> None:
                 operator.hub.publish(compiled("fast"))
                 await until(lambda: b.serving == compiled("fast").hash)
                 await until(lambda: len(operator.hub.fleet().proxies) == 1)
+                # And what it was sent does not stay in the operator's memory until it reads.
+                await until(lambda: operator.runner.server and len(operator.runner.server.connections) == 1)
+
+    asyncio.run(story())
+
+
+def test_a_refused_table_is_not_sent_again() -> None:
+    async def story() -> None:
+        async with an_operator() as operator:
+            operator.hub.publish(compiled("smart"))
+            async with a_raw_proxy(operator.socket) as raw:
+                bad = await raw.hears_table()
+                await raw.says(Nack(bad.nonce, bad.hash, "Build", "", "TypeError while building"))
+                await until(lambda: operator.hub.fleet().proxies[0].nack)
+                operator.hub.publish(compiled("fast"))
+                assert (await raw.hears_table()).hash == compiled("fast").hash
+
+    asyncio.run(story())
+
+
+def test_an_operator_that_lost_its_lease_sends_everybody_away() -> None:
+    async def story() -> None:
+        async with an_operator() as operator:
+            operator.hub.publish(compiled("smart"))
+            async with a_raw_proxy(operator.socket) as raw:
+                await raw.hears_table()
+                await operator.hub.drain("lost-lease", 0.01)
+                assert await raw.closed_with() == 4421
+            async with a_proxy(operator.socket) as proxy:
+                await until(lambda: "HTTP 421" in proxy.log.getvalue())
+
+    asyncio.run(story())
+
+
+def test_a_resource_that_changes_nothing_in_the_table_is_programmed_too() -> None:
+    async def story() -> None:
+        async with an_operator() as operator:
+            operator.hub.publish(compiled("smart"))
+            async with a_proxy(operator.socket):
+                await until(lambda: operator.acked == [compiled("smart").hash])
+                again = compiled("smart")
+                budget = Key("Budget", "team-a", "all")
+                verdicts = {**again.verdicts, budget: Verdict(budget, 1)}
+                operator.hub.publish(replace(again, verdicts=verdicts))
+                assert operator.hub.fleet().holding(budget, "") == 1
 
     asyncio.run(story())
 

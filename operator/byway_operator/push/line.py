@@ -131,13 +131,17 @@ class Line:
         return answered
 
     async def write(self) -> None:
-        """Say what there is to say until cancelled. Whoever is slow to read is slow here, and nowhere else."""
+        """Say what there is to say until cancelled. Whoever is slow to read is slow here, and nowhere else.
+
+        Raises TimeoutError if what was said is not read within `answer_s`.
+        """
         await self._ws.send_str(encode(self._welcome))
         while True:
             self._wake.clear()
-            await self._say_small()
-            await self._say_table()
-            await self._keep_time()
+            async with asyncio.timeout(self._pace.answer_s):
+                await self._say_small()
+                await self._say_table()
+                await self._keep_time()
             await self._rest()
 
     async def _say_small(self) -> None:

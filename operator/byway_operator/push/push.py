@@ -216,6 +216,12 @@ class Hub:
                 await ws.close(code=code, message=message.encode()[:120])
         except (TimeoutError, ClientError, ConnectionError):
             return False
+        except asyncio.CancelledError:
+            # Whoever was cancelled while it waited to write leaves a cancelled future in aiohttp's protocol, and
+            # the next to write meets it, though nobody cancelled that one.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return False
         return True
 
     def _seated(self, ws: web.WebSocketResponse, hello: Hello) -> Line:
@@ -266,6 +272,8 @@ class Hub:
             await line.write()
         except (ClientError, ConnectionError):
             line.end(WSCloseCode.ABNORMAL_CLOSURE, "it left")
+        except TimeoutError:
+            line.end(WSCloseCode.POLICY_VIOLATION, "it reads nothing")
 
     async def _listen(self, ws: web.WebSocketResponse, line: Line) -> None:
         while not line.over.is_set():

@@ -9,9 +9,8 @@ from byway_operator.tell.summary import AccountHealth
 # A connection that breaks now and then says nothing of a credential that worked a minute ago.
 UNREACHABLE_S = 60.0
 
-_UNAUTHORIZED = frozenset({"unauthorized", "forbidden"})
-_UNPAID = frozenset({"payment_required"})
-_UNREACHED = frozenset({"connect", "timeout", "connect_timeout", "dns", "tls", "unreachable"})
+# Words of the proxy's `choose.trouble`. `forbidden` is none of them: it is one model that the account may not use.
+_UNREACHED = frozenset({"connect", "timeout"})
 
 
 def valid(account: AccountHealth | None, previous: Status | None) -> Condition:
@@ -29,9 +28,9 @@ def valid(account: AccountHealth | None, previous: Status | None) -> Condition:
 
 def _refuted(error: LastError) -> Condition | None:
     at = rfc3339(error.at)
-    if error.status in (401, 403) or error.kind in _UNAUTHORIZED:
+    if error.kind == "unauthorized" or error.status == 401:
         return Condition("False", "Unauthorized", f"the provider refused the credential at {at}: check the Secret")
-    if error.status == 402 or error.kind in _UNPAID:
+    if error.kind == "payment_required" or error.status == 402:
         return Condition(
             "False", "PaymentRequired", f"the provider wants to be paid since {at}: top the account up"
         )
