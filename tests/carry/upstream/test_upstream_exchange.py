@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from byway_proxy.carry.upstream.client import Client, Exchange, Failure, Limits, Origin, origin_of
+from byway_proxy.carry.upstream.pool import Pool
 from fakes.bare_server import Wire, answering, serving
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -72,6 +73,7 @@ def test_an_answer_is_read_and_its_connection_used_again(run: Run) -> None:
         OK + b"H",
         OK + OK,
         OK + b"garbage",
+        OK + b"HTTP/1.1 200 OK\r\nX: hello",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 2",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n0\r\n\r\n",
@@ -124,9 +126,10 @@ def test_an_answer_that_has_no_body_ends_with_its_head(run: Run, answer: bytes) 
 
 def test_the_answer_to_a_head_request_has_no_body_whatever_its_length_says(run: Run) -> None:
     async def main() -> None:
-        async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n") as wire, made() as client:
-            for _ in range(2):
-                assert await ask(client, wire, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", b"") == b""
+        for answer in (OK, OK[:-5]):
+            async with answering(answer) as wire, made() as client:
+                for _ in range(2):
+                    assert await ask(client, wire, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", b"") == b""
 
     run(main)
 
@@ -208,6 +211,20 @@ def test_a_pooled_connection_that_dies_after_a_byte_of_an_answer_is_not_tried_ag
     run(main)
 
 
+def test_a_provider_that_hangs_up_on_everybody_is_a_failure(run: Run) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def main() -> None:
+        async with serving(handler) as wire, made() as client:
+            for _ in range(20):
+                with pytest.raises(Failure) as caught:
+                    await ask(client, wire)
+                assert caught.value.kind in ("eof", "reset")
+
+    run(main)
+
+
 def test_the_second_try_is_the_last_one(run: Run) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = wires[-1]
@@ -238,6 +255,8 @@ def test_an_idle_connection_that_says_something_or_ends_is_dropped(run: Run, una
         if wire.connections == 1:
             await idle.wait()
             writer.write(unasked)
+            if unasked:
+                await reader.read()
         else:
             await wire.question(reader)
 
@@ -265,6 +284,20 @@ def test_idle_connections_are_closed_when_their_time_is_up(run: Run) -> None:
             assert client.idle == 1
             await wire.gone.wait()
             assert client.idle == 0
+
+    run(main)
+
+
+def test_a_connection_past_its_time_is_closed_and_not_used(run: Run) -> None:
+    async def main() -> None:
+        async with answering(OK) as wire, made() as client:
+            pool = Pool(idle_s=10, most=2)
+            connection = await client.open(at(wire), 5)
+            pool.put(connection, at(wire), 0)
+            assert pool.take(at(wire), 9.9) is connection
+            pool.put(connection, at(wire), 0)
+            assert pool.take(at(wire), 10.1) is None
+            await until(lambda: client.connected == client.idle)
 
     run(main)
 
@@ -605,6 +638,7 @@ def test_a_failure_from_outside_at_any_turn_while_connecting_leaves_nothing_open
             exchange.fail(LeftError())
             with pytest.raises(LeftError):
                 await begin
+            await until(lambda: client.connected == client.idle)
 
     run(main)
 
@@ -619,6 +653,7 @@ def test_cancelling_at_any_turn_passes_through_and_leaves_nothing_open(run: Run,
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            await until(lambda: client.connected == client.idle)
 
     run(main)
 

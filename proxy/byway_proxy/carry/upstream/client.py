@@ -56,6 +56,11 @@ class Client:
         return Exchange(self, origin, head, body, connect_s)
 
     @property
+    def connected(self) -> int:
+        """Connections, busy or at rest."""
+        return len(self._connections)
+
+    @property
     def idle(self) -> int:
         """Connections at rest."""
         return len(self._pool)

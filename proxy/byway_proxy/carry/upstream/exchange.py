@@ -200,13 +200,9 @@ class Exchange:
             await self._wait()
 
     def _was_stale(self) -> bool:
+        """Gone before any byte of an answer (after one it would be `cut`), and not told to end by somebody."""
         failure = self._failure
-        return (
-            isinstance(failure, Failure)
-            and not self._told
-            and not self.answered
-            and failure.kind in ("reset", "eof")
-        )
+        return isinstance(failure, Failure) and not self._told and failure.kind in ("reset", "eof")
 
     async def _opened(self) -> "Connection":
         opening = self._opening = self._client.open(self._origin, self._connect_s)
