@@ -181,9 +181,8 @@ def test_a_handshake_that_does_not_end_is_a_connect_timeout(run: Run) -> None:
 
     async def main() -> None:
         async with serving(silent) as wire:
-            failure = await failing(origin_of(wire.url("https"))[0], connect_s=0.05)
+            failure = await failing(origin_of(wire.url("https"))[0], connect_s=0.3)
             assert failure.kind == "connect_timeout"
-            await wire.gone.wait()
 
     run(main)
 

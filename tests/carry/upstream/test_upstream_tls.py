@@ -94,6 +94,24 @@ def test_a_server_without_tls_is_a_tls_failure(run: Run) -> None:
     run(main)
 
 
+def test_a_server_that_hangs_up_after_the_handshake_leaves_nothing_open(run: Run) -> None:
+    async def main() -> None:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        async with serving(handler, tls=server_tls()) as wire:
+            client = Client()
+            for _ in range(10):
+                with pytest.raises(Failure):
+                    await ask(client, at(wire))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert client.connected == 0
+            await client.close()
+
+    run(main)
+
+
 def test_a_server_that_hangs_up_during_the_handshake_is_a_tls_failure(run: Run) -> None:
     async def main() -> None:
         async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -43,7 +43,7 @@ class Dialer:
 
     async def _open(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
-        context = self._contexts.get(origin.ca_bundle) if origin.scheme == "https" else None
+        context = await self._contexts.get(origin.ca_bundle) if origin.scheme == "https" else None
         sock = await self._socket(loop, origin)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,12 +1,13 @@
 """TLS to providers: one context for each set of authorities. Verification cannot be turned off."""
 
+import asyncio
 import ssl
 
 from cachetools import LRUCache
 
 from byway_proxy.carry.upstream.failures import Failure
 
-# A context with the system's authorities takes some ten milliseconds and a megabyte to make.
+# A context with the system's authorities takes some tens of milliseconds and a megabyte to make.
 _MOST = 64
 
 
@@ -14,11 +15,11 @@ class Contexts:
     def __init__(self) -> None:
         self._made: LRUCache[str | None, ssl.SSLContext] = LRUCache(_MOST)
 
-    def get(self, ca_bundle: str | None) -> ssl.SSLContext:
-        """Raises Failure if the bundle holds no certificate."""
+    async def get(self, ca_bundle: str | None) -> ssl.SSLContext:
+        """Raises Failure if the bundle holds no certificate. The first time, a thread reads the authorities."""
         context = self._made.get(ca_bundle)
         if context is None:
-            context = self._made[ca_bundle] = _make(ca_bundle)
+            context = self._made[ca_bundle] = await asyncio.to_thread(_make, ca_bundle)
         return context
 
 
