@@ -1,4 +1,4 @@
-"""The client for providers: HTTP/1.1, made for relaying (docs/performance.md: 2.4 × less CPU than a general one).
+"""The client for providers: HTTP/1.1, made for relaying (bench/upstream_client.py: a fifth of aiohttp's CPU).
 
 It follows no redirect, keeps no cookie, reads no proxy from the environment, decodes no content coding, and knows
 no timeout but the one for connecting. It keeps connections, and proves that an answer is whole.
