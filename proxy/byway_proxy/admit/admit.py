@@ -1,13 +1,12 @@
 """Who is asking, and may they ask at all? Decided from the table and the request's credential alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from byway_contract.table import Anonymous
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, gc=False):
     """Whoever sends a request. `namespace` is the tenant, for what it may call and what it pays."""
 
     namespace: str
@@ -15,8 +14,7 @@ class Caller:
     access_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True, gc=False):
     """Answered with 401."""
 
     message: str

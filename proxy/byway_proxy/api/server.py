@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 from byway_process.logs import Log
+from msgspec import Struct
 
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import JSON, Reply
@@ -33,8 +34,7 @@ class Limits:
     """For a head to arrive, and for a kept connection to say something."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True, gc=False):
     """A request, its path without `/api` and query."""
 
     request: web.BaseRequest

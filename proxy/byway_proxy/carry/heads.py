@@ -1,8 +1,7 @@
 """Request heads, prepared once for each endpoint of a table: a request adds only its length."""
 
-from dataclasses import dataclass
-
 from byway_contract.table import Account, Table, TableError
+from msgspec import Struct
 
 from byway_proxy.carry.upstream.origins import Origin, origin_of
 
@@ -10,13 +9,12 @@ _FORBIDDEN = frozenset("\r\n\0")
 _VERSION = "byway/0.1"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True, gc=False):
     origin: Origin
-    _text: bytes
+    text: bytes
 
     def with_length(self, length: int) -> bytes:
-        return self._text + b"%d\r\n\r\n" % length
+        return self.text + b"%d\r\n\r\n" % length
 
 
 class Heads:

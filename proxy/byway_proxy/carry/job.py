@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from byway_contract.table import Timeouts
+from msgspec import Struct
 
 from byway_proxy.admit.admit import Caller
 from byway_proxy.carry.deadlines import Deadlines
@@ -56,8 +57,7 @@ def _seconds(millis: int | None, default: float) -> float:
     return default if millis is None else millis / 1000
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True, gc=False):
     """What a request says of its app; recorded, and never decisive."""
 
     user: str = ""
@@ -67,8 +67,7 @@ class About:
     user_agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     request: ChatRequest
     caller: Caller
     choice: Choice

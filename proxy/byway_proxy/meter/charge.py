@@ -5,8 +5,6 @@ answered with nothing (no output tokens and no finish reason), or that finished 
 even where the provider charges for it.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 from byway_contract.money import Usage
 from byway_contract.records import Intent, UsageFrom, owed
@@ -18,8 +16,7 @@ MOST_TOKENS = 1_000_000_000
 _APIS_WITHOUT_OUTPUT = frozenset({"embeddings"})
 
 
-@dataclass(frozen=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """Nanodollars; `cost - billed` is absorbed. `usage` and `usage_from` are what was charged for."""
 
     cost: int

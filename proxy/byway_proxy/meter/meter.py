@@ -42,7 +42,8 @@ class Meter:
     def begin(self, intent: Intent) -> None:
         """Write down that this attempt is about to be sent. Raises LogFull: then it must not be."""
         assert intent.attempt not in self.open, f"attempt {intent.attempt} begins twice"
-        self.catch_up()
+        if self._owed:
+            self.catch_up()
         self._log.append(intent)
         self.open[intent.attempt] = intent
         self.attempts += 1
@@ -89,16 +90,21 @@ class Meter:
         self.settled += 1
         self.billed += charged.billed
         self.absorbed += charged.cost - charged.billed
-        self._owed.append(record)
-        self.catch_up()
+        if self._owed or not self._wrote(record):
+            self._owed.append(record)
         return record
+
+    def _wrote(self, record: Settle) -> bool:
+        try:
+            self._log.append(record)
+        except LogFull:
+            return False
+        return True
 
     def catch_up(self) -> bool:
         """Write the SETTLEs that have found no room yet. True if none is left; call it before the log is closed."""
         while self._owed:
-            try:
-                self._log.append(self._owed[0])
-            except LogFull:
+            if not self._wrote(self._owed[0]):
                 return False
             self._owed.popleft()
         return True

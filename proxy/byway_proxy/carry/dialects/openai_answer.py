@@ -5,8 +5,6 @@ Promised, and so rewritten: `id`, `created`, `model`, `provider`, `system_finger
 passed on as it came.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 from byway_contract.money import NANO, Cost, Usage
 from msgspec import Raw
@@ -32,8 +30,7 @@ class BadAnswer(ValueError):
     """The provider said 200 and something that is no answer. The text never quotes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """What an answer of ours is called."""
 
     generation: str
@@ -74,8 +71,7 @@ class ProviderError(msgspec.Struct, frozen=True):
     status: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(msgspec.Struct, frozen=True):
     """A whole answer, read. `bytes_with` writes it."""
 
     fields: Fields

@@ -5,7 +5,6 @@ alone are taken out, the model's name is the endpoint's, and usage is always ask
 passed on, never judged.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -42,8 +41,7 @@ class ResponseFormat(msgspec.Struct, frozen=True):
     type: str = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True):
     """What a chat request says that decides anything; `fields` is all of it."""
 
     fields: Fields
@@ -67,19 +65,21 @@ class ChatRequest:
 def read(body: bytes) -> ChatRequest:
     """Raises BadRequest, naming the field, what is wrong and what would be right."""
     fields = _cut(body)
-    _check_messages(fields)
-    stream = bool(_get(fields, "stream", _flag, "true or false"))
+    messages = _messages(fields)
+    # Most requests have few of the fields that decide: what is absent costs one look.
+    names = fields.keys()
+    stream = "stream" in names and bool(_get(fields, "stream", _flag, "true or false"))
     return ChatRequest(
         fields=fields,
         models=_models(fields),
         stream=stream,
-        provider=_get(fields, "provider", _any, "an object"),
-        route=_get(fields, "route", _text, "a string"),
-        max_tokens=_max_tokens(fields),
-        features=_features(fields) if not fields.keys().isdisjoint(_FEATURED) else NONE,
-        modalities=_modalities(fields["messages"]),
-        user=_get(fields, "user", _text, "a string") or "",
-        session=_session(fields),
+        provider=_get(fields, "provider", _any, "an object") if "provider" in names else None,
+        route=_get(fields, "route", _text, "a string") if "route" in names else None,
+        max_tokens=None if names.isdisjoint(_LENGTHS) else _max_tokens(fields),
+        features=NONE if names.isdisjoint(_FEATURED) else _features(fields),
+        modalities=_modalities(messages),
+        user=_get(fields, "user", _text, "a string") or "" if "user" in names else "",
+        session=_session(fields) if "session_id" in names else "",
         size=len(body),
         rest=_rest(fields, stream),
     )
@@ -122,13 +122,14 @@ def _cut(body: bytes) -> Fields:
         raise BadRequest(None, "the body is nested too deeply") from error
 
 
-def _check_messages(fields: Fields) -> None:
+def _messages(fields: Fields) -> bytes:
     messages = fields.get("messages")
     if messages is None:
         raise BadRequest("messages", "messages: missing; give an array of at least one message")
-    text = memoryview(messages)  # not a copy: it may be megabytes
-    if text[:1].tobytes() != b"[" or (len(text) < 64 and not text[1:-1].tobytes().strip()):
+    text = bytes(messages)
+    if not text.startswith(b"[") or (len(text) < 64 and not text[1:-1].strip()):
         raise BadRequest("messages", "messages: must be an array of at least one message")
+    return text
 
 
 def _get(fields: Fields, name: str, decoder: Any, want: str) -> Any:
@@ -143,6 +144,8 @@ def _get(fields: Fields, name: str, decoder: Any, want: str) -> Any:
 
 def _models(fields: Fields) -> tuple[str, ...]:
     model = _get(fields, "model", _text, "a string")
+    if model and "models" not in fields and not model.isspace():
+        return (model,)
     if model is not None and not model.strip():
         raise BadRequest("model", "model: must not be empty; GET /v1/models lists what can be called")
     more = _get(fields, "models", _texts, "an array of strings") if "models" in fields else None
@@ -153,7 +156,7 @@ def _models(fields: Fields) -> tuple[str, ...]:
 
 
 def _max_tokens(fields: Fields) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
+    for name in _LENGTHS:
         count: int | None = _get(fields, name, _count, "a whole number")
         if count is not None:
             if not 1 <= count <= 2**31:
@@ -175,6 +178,7 @@ def _features(fields: Fields) -> frozenset[str]:
     return frozenset(found)
 
 
+_LENGTHS = ("max_completion_tokens", "max_tokens")
 NONE: frozenset[str] = frozenset()
 _FEATURED = frozenset({"tools", "response_format", "provider", "logprobs", "reasoning"})
 _REQUIRABLE = ("logprobs", "reasoning", "temperature")
@@ -184,8 +188,7 @@ _FORMAT = msgspec.json.Decoder(ResponseFormat | None)
 _PARTS = ((b'"image_url"', "image"), (b'"input_audio"', "audio"), (b'"video_url"', "video"), (b'"file"', "file"))
 
 
-def _modalities(messages: Raw) -> frozenset[str]:
-    text = bytes(messages)
+def _modalities(text: bytes) -> frozenset[str]:
     if b'"type"' not in text:
         return _TEXT
     return frozenset({"text", *(kind for word, kind in _PARTS if word in text)})
@@ -195,7 +198,7 @@ _TEXT = frozenset({"text"})
 
 
 def _session(fields: Fields) -> str:
-    return (_get(fields, "session_id", _text, "a string") or "")[:256] if "session_id" in fields else ""
+    return (_get(fields, "session_id", _text, "a string") or "")[:256]
 
 
 def _rest(fields: Fields, stream: bool) -> bytes:
