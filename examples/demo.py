@@ -107,7 +107,7 @@ def _show(house: contextlib.ExitStack, folder: Path, port: int) -> None:
     seen = [_one_answer(client), _one_stream(client)]
     answer, killed = _killed_in_the_middle(client, servers)
     seen.append(answer)
-    _told(byway, client, killed)
+    _told(byway, killed)
     _paid(byway, seen)
 
 
@@ -197,15 +197,27 @@ def _killed_in_the_middle(client: OpenAI, servers: dict[str, subprocess.Popen[st
     return answer.id, killed
 
 
-def _told(byway: Byway, client: OpenAI, killed: str) -> None:
+def _told(byway: Byway, killed: str) -> None:
+    """Ask for the killed provider before the other one until everybody knows that it is out."""
+    asked = 0
+
     def is_told() -> bool:
-        # Traffic is what tells that a provider is out; all of it is answered by the other one.
-        answer = client.chat.completions.create(model="tiny", messages=_ask("Still there?"), max_tokens=4)
+        nonlocal asked
+        # A connection of its own each time, so that every proxy gets some.
+        with OpenAI(base_url=byway.url, api_key="none-needed", max_retries=0, timeout=PATIENCE_S) as client:
+            answer = client.chat.completions.create(
+                model="tiny",
+                messages=_ask("Still there?"),
+                max_tokens=4,
+                extra_body={"provider": {"order": [killed]}},
+            )
+        asked += 1
         if _provider(answer) == killed:
             raise DidNotHappenError(f"an answer after {killed} was killed came from it")
         return byway.json("get", "modelroutes", "tiny").get("status", {}).get("endpointsAvailable") == "1/2"
 
-    until(is_told, "`byway get modelroutes` to tell that one of two endpoints is out", pause_s=0.5)
+    until(is_told, "`byway get modelroutes` to tell that one of two endpoints is out")
+    say(f"{asked} more requests asked for {killed} before the other one; all were answered")
     for kind in ("modelroutes", "providerkeys"):
         say(f"byway get {kind}")
         print(byway.run("get", kind), flush=True)
