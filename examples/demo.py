@@ -75,7 +75,8 @@ def main() -> None:
                 _stay(house, Path(folder), 8080 if wish.port is None else wish.port)
             else:
                 _show(house, Path(folder), wish.port or 0)
-                say(f"all of it happened, in {time.monotonic() - began:.0f} s")
+        if not wish.stay:
+            say(f"all of it happened, in {time.monotonic() - began:.0f} s")
     except DidNotHappenError as error:
         say(f"DID NOT HAPPEN: {error}")
         sys.exit(1)
@@ -107,8 +108,8 @@ def _show(house: contextlib.ExitStack, folder: Path, port: int) -> None:
     seen = [_one_answer(client), _one_stream(client)]
     answer, killed = _killed_in_the_middle(client, servers)
     seen.append(answer)
-    _told(byway, killed)
     _paid(byway, seen)
+    _told(byway, killed)
 
 
 def _providers(house: contextlib.ExitStack, folder: Path) -> dict[str, subprocess.Popen[str]]:

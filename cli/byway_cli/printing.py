@@ -7,7 +7,6 @@ whole, however long.
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -88,18 +87,6 @@ def log_parts(who: str, written: str) -> list[str | tuple[str, str]]:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one}" if count == 1 else f"{count} {many or one + 's'}"
-
-
-def age(since: str, now: float) -> str:
-    """How long ago an RFC 3339 time was, as kubectl says it: `5s`, `12m`, `3h`, `2d`."""
-    try:
-        seconds = max(0, int(now - datetime.fromisoformat(since).timestamp()))
-    except ValueError:
-        return "<unknown>"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
 
 
 def _console(stderr: bool) -> Console:

@@ -60,14 +60,6 @@ def test_a_line_that_is_no_log_is_shown_as_it_is() -> None:
     assert _plain("ledger", '{"what": broken') == 'ledger    | {"what": broken'
 
 
-def test_an_age_is_said_as_kubectl_says_it() -> None:
-    began = "2026-11-24T12:00:00Z"
-    seconds = (0, 119, 120, 7_199, 7_200, 172_799, 172_800)
-    ages = [printing.age(began, now=1_795_521_600.0 + passed) for passed in seconds]
-    assert ages == ["0s", "119s", "2m", "119m", "2h", "47h", "2d"]
-    assert printing.age("", now=0.0) == "<unknown>"
-
-
 def _plain(who: str, line: str) -> str:
     return "".join(part if isinstance(part, str) else part[0] for part in printing.log_parts(who, line))
 
