@@ -67,7 +67,8 @@ def main() -> None:
     arguments.add_argument("--stay", action="store_true", help="leave it running until Ctrl-C, and kill nobody")
     arguments.add_argument("--port", type=int, help="where it is called; 0 takes a free one")
     wish = arguments.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job is deaf to SIGINT otherwise
+        signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="byway-") as folder, contextlib.ExitStack() as house:

@@ -55,11 +55,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """Each row's cells padded to their columns; the last one of a row is not."""
+    """Each row's cells padded to their columns, up to its last one that says something."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        padded = [cell.ljust(width + 3) for cell, width in zip(row, widths, strict=True)]
-        yield [*padded[:-1], padded[-1].rstrip()]
+        told = max((number for number, cell in enumerate(row) if cell), default=0)
+        padded = [cell.ljust(width + 3) for cell, width in zip(row[:told], widths, strict=False)]
+        yield [*padded, row[told]]
 
 
 def document(value: Any, output: Output) -> None:

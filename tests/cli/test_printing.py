@@ -16,11 +16,11 @@ LOGGED = (
 
 
 def test_a_table_has_columns_as_wide_as_their_widest_cell_and_no_blanks_at_the_end() -> None:
-    rows = [["NAME", "READY"], ["smart", "True"], ["qwen3:32b", "False"]]
+    rows = [["NAME", "READY"], ["smart", "True"], ["qwen3:32b", ""]]
     assert ["".join(row) for row in printing.columns(rows)] == [
         "NAME        READY",
         "smart       True",
-        "qwen3:32b   False",
+        "qwen3:32b",
     ]
 
 
