@@ -51,7 +51,7 @@ class Up:
         return running
 
     def close(self) -> None:
-        self.process.kill()
+        self.process.terminate()
         self.process.wait(PATIENCE_S)
         self._file.close()
 

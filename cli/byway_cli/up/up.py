@@ -110,8 +110,6 @@ async def _serve(wish: Wish, house: Layout, say: HumanVoice | JsonVoice) -> int:
         await children.run(plans(wish, house, admin_ports, os.environ), ready, drain, at_once)
     except NotReadyError as error:
         raise CommandError(str(error)) from error
-    finally:
-        layout.forget(house)
     if at_once.is_set():
         return _INTERRUPTED
     say.news("ended: every answer delivered, every record shipped")
