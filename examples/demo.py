@@ -67,7 +67,8 @@ def main() -> None:
     arguments.add_argument("--stay", action="store_true", help="leave it running until Ctrl-C, and kill nobody")
     arguments.add_argument("--port", type=int, help="where it is called; 0 takes a free one")
     wish = arguments.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job is deaf to SIGINT otherwise
+        signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="byway-") as folder, contextlib.ExitStack() as house:
@@ -75,7 +76,8 @@ def main() -> None:
                 _stay(house, Path(folder), 8080 if wish.port is None else wish.port)
             else:
                 _show(house, Path(folder), wish.port or 0)
-                say(f"all of it happened, in {time.monotonic() - began:.0f} s")
+        if not wish.stay:
+            say(f"all of it happened, in {time.monotonic() - began:.0f} s")
     except DidNotHappenError as error:
         say(f"DID NOT HAPPEN: {error}")
         sys.exit(1)
@@ -107,8 +109,8 @@ def _show(house: contextlib.ExitStack, folder: Path, port: int) -> None:
     seen = [_one_answer(client), _one_stream(client)]
     answer, killed = _killed_in_the_middle(client, servers)
     seen.append(answer)
-    _told(byway, client, killed)
     _paid(byway, seen)
+    _told(byway, killed)
 
 
 def _providers(house: contextlib.ExitStack, folder: Path) -> dict[str, subprocess.Popen[str]]:
@@ -197,15 +199,27 @@ def _killed_in_the_middle(client: OpenAI, servers: dict[str, subprocess.Popen[st
     return answer.id, killed
 
 
-def _told(byway: Byway, client: OpenAI, killed: str) -> None:
+def _told(byway: Byway, killed: str) -> None:
+    """Ask for the killed provider before the other one until everybody knows that it is out."""
+    asked = 0
+
     def is_told() -> bool:
-        # Traffic is what tells that a provider is out; all of it is answered by the other one.
-        answer = client.chat.completions.create(model="tiny", messages=_ask("Still there?"), max_tokens=4)
+        nonlocal asked
+        # A connection of its own each time, so that every proxy gets some.
+        with OpenAI(base_url=byway.url, api_key="none-needed", max_retries=0, timeout=PATIENCE_S) as client:
+            answer = client.chat.completions.create(
+                model="tiny",
+                messages=_ask("Still there?"),
+                max_tokens=4,
+                extra_body={"provider": {"order": [killed]}},
+            )
+        asked += 1
         if _provider(answer) == killed:
             raise DidNotHappenError(f"an answer after {killed} was killed came from it")
         return byway.json("get", "modelroutes", "tiny").get("status", {}).get("endpointsAvailable") == "1/2"
 
-    until(is_told, "`byway get modelroutes` to tell that one of two endpoints is out", pause_s=0.5)
+    until(is_told, "`byway get modelroutes` to tell that one of two endpoints is out")
+    say(f"{asked} more requests asked for {killed} before the other one; all were answered")
     for kind in ("modelroutes", "providerkeys"):
         say(f"byway get {kind}")
         print(byway.run("get", kind), flush=True)

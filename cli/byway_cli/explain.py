@@ -32,7 +32,7 @@ def explain(
             [key.upper() for key in keys], [[str(one.get(key, "")) for key in keys] for one in candidates]
         )
     else:
-        printing.warn(f"nobody would answer {model!r} just now")
+        printing.warn(answer.get("error") or f"nobody would answer {model!r} just now")
     if left_out:
         print()
         rows = [[str(one.get(key, "")) for key in ("endpoint", "reason", "detail")] for one in left_out]

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.tell.columns import table_of
 
 from byway_cli import asking, printing
 from byway_cli.errors import CommandError
@@ -25,7 +27,6 @@ KINDS: Mapping[str, str] = {
 """Every name a kind is called by, in lower case."""
 
 Item = Mapping[str, Any]
-Columns = Sequence[tuple[str, str]]
 
 
 def get(
@@ -64,51 +65,27 @@ def kind_of(text: str) -> str:
     return kind
 
 
-def columns(item: Item, now: float) -> Columns:
-    """The cells of one resource, each with its header. `now` is seconds since 1970."""
-    metadata, status = item.get("metadata", {}), item.get("status", {})
-    if item.get("kind") == "ModelRoute":
-        middle = [
-            ("READY", _condition(status, "Ready")),
-            ("ENDPOINTS", status.get("endpointsAvailable", "")),
-            ("TTFT", status.get("firstTokenP50", "")),
-            ("PROGRAMMED", status.get("proxies", "")),
-        ]
-    else:
-        used = status.get("lastUsed", "")
-        middle = [
-            ("PROVIDER", item.get("spec", {}).get("provider", "")),
-            ("VALID", _condition(status, "Valid")),
-            ("MODELS", str(status.get("models", ""))),
-            ("LAST-USED", printing.age(used, now) if used else ""),
-            ("ERRORS", str(status.get("errorRate", ""))),
-        ]
-    age = printing.age(metadata.get("creationTimestamp") or "", now)
-    return [("NAME", metadata.get("name", "")), *middle, ("AGE", age)]
+def table(kind: str, items: Sequence[Item], now: float) -> list[list[str]]:
+    """Header and rows as `kubectl get` has them. `now` is seconds since 1970."""
+    resources = [(_manifest(kind, item), item.get("status", {})) for item in items]
+    everywhere = len({manifest.key.namespace for manifest, _ in resources}) > 1
+    return table_of(kind, resources, now, namespaces=everywhere)
 
 
 def _print_tables(found: Mapping[str, Sequence[Item]], now: float) -> None:
-    if not any(found.values()):
+    tables = [table(kind, items, now) for kind, items in found.items() if items]
+    if not tables:
         printing.warn("no resources found")
-    first = True
-    for kind, items in found.items():
-        if not items:
-            continue
-        if not first:
+    for number, (header, *rows) in enumerate(tables):
+        if number:
             print()
-        first = False
-        prefix = f"{kind.lower()}/" if len(found) > 1 else ""
-        everywhere = len({item["metadata"].get("namespace") for item in items}) > 1
-        rows = [
-            _row(columns(item, now), item["metadata"].get("namespace", ""), prefix, everywhere) for item in items
-        ]
-        printing.table([header for header, _ in rows[0]], [[cell for _, cell in row] for row in rows])
+        printing.table(header, rows)
 
 
-def _row(cells: Columns, namespace: str, prefix: str, everywhere: bool) -> Columns:
-    (header, name), *rest = cells
-    named = [(header, prefix + name), *rest]
-    return [("NAMESPACE", namespace), *named] if everywhere else named
+def _manifest(kind: str, item: Item) -> Manifest:
+    metadata = item["metadata"]
+    key = Key(kind, metadata.get("namespace", ""), metadata["name"])
+    return Manifest(key, item, created=metadata.get("creationTimestamp") or "")
 
 
 def _items(operator: Path, kind: str, namespace: str | None, name: str | None) -> Sequence[Item]:
@@ -116,7 +93,3 @@ def _items(operator: Path, kind: str, namespace: str | None, name: str | None) -
         "items"
     ]
     return items
-
-
-def _condition(status: Item, kind: str) -> str:
-    return next((one["status"] for one in status.get("conditions", ()) if one["type"] == kind), "")

@@ -7,7 +7,6 @@ whole, however long.
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -56,11 +55,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """Each row's cells padded to their columns; the last one of a row is not."""
+    """Each row's cells padded to their columns, up to its last one that says something."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        padded = [cell.ljust(width + 3) for cell, width in zip(row, widths, strict=True)]
-        yield [*padded[:-1], padded[-1].rstrip()]
+        told = max((number for number, cell in enumerate(row) if cell), default=0)
+        padded = [cell.ljust(width + 3) for cell, width in zip(row[:told], widths, strict=False)]
+        yield [*padded, row[told]]
 
 
 def document(value: Any, output: Output) -> None:
@@ -88,18 +88,6 @@ def log_parts(who: str, written: str) -> list[str | tuple[str, str]]:
 
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one}" if count == 1 else f"{count} {many or one + 's'}"
-
-
-def age(since: str, now: float) -> str:
-    """How long ago an RFC 3339 time was, as kubectl says it: `5s`, `12m`, `3h`, `2d`."""
-    try:
-        seconds = max(0, int(now - datetime.fromisoformat(since).timestamp()))
-    except ValueError:
-        return "<unknown>"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
 
 
 def _console(stderr: bool) -> Console:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from byway_cli.get import columns, kind_of
+from byway_cli.get import kind_of, table
 from byway_cli.up import layout
 from byway_cli.up.layout import Layout, Running, RunningProxy
 from byway_cli.up.up import Wish, plans
@@ -120,7 +120,9 @@ def test_a_provider_key_is_shown_with_its_health() -> None:
     conditions = [{"type": "Valid", "status": "True"}]
     status = {"conditions": conditions, "models": 47, "lastUsed": "2026-11-24T11:59:50Z", "errorRate": "0%"}
     item = {"kind": "ProviderKey", "metadata": {"name": "a"}, "spec": {"provider": "openai"}, "status": status}
-    assert [cell for _, cell in columns(item, NOON)] == ["a", "openai", "True", "47", "10s", "0%", "<unknown>"]
+    header, row = table("ProviderKey", [item], NOON)
+    assert header == ["NAME", "PROVIDER", "VALID", "MODELS", "LAST-USED", "ERRORS", "AGE"]
+    assert row[:-1] == ["a", "openai", "True", "47", "10s", "0%"]
 
 
 def test_a_port_that_somebody_has_is_refused_with_the_way_out(home: Path) -> None:
@@ -143,7 +145,7 @@ def test_a_service_that_is_written_wrongly_is_refused(home: Path) -> None:
 
 def test_each_process_is_told_where_the_others_are_and_nothing_of_this_shell(tmp_path: Path) -> None:
     house = Layout(tmp_path / "state", tmp_path / "memory")
-    wish = Wish(tmp_path, 2, 8080, ("a/b:1=c:2",), 5.0)
+    wish = Wish(tmp_path, 2, 8080, {"a/b:1": "c:2"}, 5.0)
     shell = {"PATH": "/bin", "BYWAY_SOCKET": "not mine"}
     [ledger], [operator], proxies = plans(wish, house, [7001, 7002], shell)
     assert ledger.environment == {

@@ -93,6 +93,15 @@ def test_who_runs_is_known_only_while_it_runs(tmp_path: Path) -> None:
     assert layout.read_running(house.state) is None
 
 
+def test_nothing_stays_in_memory_when_nobody_runs_any_more(tmp_path: Path) -> None:
+    house = _house(tmp_path)
+    layout.make(house)
+    with layout.held(house):
+        (house.memory / "proxy-0").mkdir()
+        (house.memory / "proxy-0/credentials.json").touch()
+    assert not house.memory.exists()
+
+
 def test_what_a_killed_copy_left_behind_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
     house = _house(tmp_path)
     layout.make(house)

@@ -137,11 +137,8 @@ def held(layout: Layout) -> Iterator[None]:
             yield
         finally:
             layout.running.unlink(missing_ok=True)
-
-
-def forget(layout: Layout) -> None:
-    """Credentials are in memory only while somebody runs who needs them."""
-    shutil.rmtree(layout.memory, ignore_errors=True)
+            # Credentials are in memory only while somebody runs who needs them.
+            shutil.rmtree(layout.memory, ignore_errors=True)
 
 
 def is_held(state: Path) -> bool:

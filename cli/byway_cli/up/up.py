@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ import typer
 
 from byway_cli import asking, printing
 from byway_cli.errors import CommandError
+from byway_cli.options import Services, services
 from byway_cli.up import layout
 from byway_cli.up.children import Children, NotReadyError, Plan
 from byway_cli.up.layout import Layout, Running, RunningProxy
@@ -36,19 +37,16 @@ def up(
     proxies: Annotated[int, typer.Option(min=1, max=MOST_PROXIES, help="How many share the port.")] = 1,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8080,
     state: Annotated[Path | None, typer.Option(help="Where state is kept. [default: your state folder]")] = None,
-    service: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NS/NAME:PORT=HOST:PORT", help="Where a Service is found; repeatable."),
-    ] = None,
+    service: Services = None,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running answers get at the end.")] = DRAIN_S,
     log: Annotated[LogFormat, typer.Option(help="How the processes' lines are shown.")] = LogFormat.human,
 ) -> None:
     """Run Byway on this machine from a folder of resources, until Ctrl-C."""
-    services = tuple(map(_service, service or ()))
+    addresses = services(service)
     house = layout.lay_out(directory, state, os.environ)
     layout.make(house)
     with layout.held(house), _reserved(port) as chosen:
-        code = asyncio.run(_serve(Wish(directory, proxies, chosen, services, drain), house, voice(log)))
+        code = asyncio.run(_serve(Wish(directory, proxies, chosen, addresses, drain), house, voice(log)))
     raise typer.Exit(code)
 
 
@@ -59,7 +57,8 @@ class Wish:
     directory: Path
     proxies: int
     port: int
-    services: tuple[str, ...] = ()
+    services: Mapping[str, str] = field(default_factory=dict)
+    """`namespace/name:port` → `host:port`."""
     drain_s: float = DRAIN_S
 
 
@@ -83,7 +82,7 @@ def plans(
             plan(
                 "operator", "byway_operator", operator, END_WITHIN_S,
                 source=wish.directory.resolve(), state=house.state / "operator",
-                proxies=wish.proxies, services=",".join(wish.services), ledger=ledger,
+                proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())), ledger=ledger,
             )
         ],
         [
@@ -111,8 +110,6 @@ async def _serve(wish: Wish, house: Layout, say: HumanVoice | JsonVoice) -> int:
         await children.run(plans(wish, house, admin_ports, os.environ), ready, drain, at_once)
     except NotReadyError as error:
         raise CommandError(str(error)) from error
-    finally:
-        layout.forget(house)
     if at_once.is_set():
         return _INTERRUPTED
     say.news("ended: every answer delivered, every record shipped")
@@ -160,19 +157,6 @@ def _say_ready(wish: Wish, house: Layout, say: HumanVoice | JsonVoice) -> None:
         f"call it: curl -s {url}/chat/completions -H 'content-type: application/json' "
         f"""-d '{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'"""
     )
-
-
-def _service(text: str) -> str:
-    """`ns/name:port=host:port`, checked. Raises CommandError."""
-    service, equals, address = text.partition("=")
-    name, _, port = service.partition(":")
-    host, _, host_port = address.rpartition(":")
-    fine = equals and name.count("/") == 1 and all(name.split("/")) and host and "," not in text
-    if not (fine and port.isdecimal() and host_port.isdecimal()):
-        raise CommandError(
-            f"--service {text}: want namespace/name:port=host:port, as in default/vllm:8000=127.0.0.1:8000"
-        )
-    return text
 
 
 @contextlib.contextmanager
