@@ -89,7 +89,7 @@ class Machine:
 
 
 def _build() -> str:
-    """Builds differ by 1.4 times. Debian's interpreter is PGO+LTO, though its sysconfig, of another build, is silent."""
+    """Builds differ by 1.4 times. Debian's is PGO+LTO, and its sysconfig, of another one, does not say."""
     words = sysconfig.get_config_var("CONFIG_ARGS") or ""
     flags = [said for flag, said in (("--enable-optimizations", "PGO"), ("--with-lto", "LTO")) if flag in words]
     whose = "the system's build" if sys.base_prefix == "/usr" else "a build of its own"

@@ -44,7 +44,7 @@ def median(repetitions: Sequence[Figures]) -> Figures:
 
 def table(results: Results, machine: Machine, lengths: Lengths, many_rate: int, kilobytes: float) -> str:
     medians = {name: median(repetitions) for name, repetitions in results.items() if repetitions}
-    nginx, direct = medians.get("nginx"), medians.get("direct", Figures())
+    nginx, direct = medians.get("nginx", Figures()), medians.get("direct", Figures())
     heads = [column.format(many=f"1,000 × {many_rate}/s") for column in COLUMNS]
     lines = [f"| {' | '.join(heads)} |", f"|---{'|--:' * (len(heads) - 1)}|"]
     lines += [_row(name, figures, nginx, direct) for name, figures in medians.items()]
@@ -65,7 +65,7 @@ def table(results: Results, machine: Machine, lengths: Lengths, many_rate: int, 
     return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
 
 
-def _row(name: str, figures: Figures, nginx: Figures | None, direct: Figures) -> str:
+def _row(name: str, figures: Figures, nginx: Figures, direct: Figures) -> str:
     if name == "direct":
         costs = ["", "", "", ""]
         many = ["", "", f"{figures.delay_p50:.2f} / {figures.delay_p99:.2f} (not added)"]
@@ -73,12 +73,12 @@ def _row(name: str, figures: Figures, nginx: Figures | None, direct: Figures) ->
     else:
         costs = [
             f"{figures.cpu_request:.0f}",
-            _ratio(figures.cpu_request, nginx and nginx.cpu_request),
+            _ratio(figures.cpu_request, nginx.cpu_request),
             f"{figures.cpu_chunk:.1f}",
-            _ratio(figures.cpu_chunk, nginx and nginx.cpu_chunk),
+            _ratio(figures.cpu_chunk, nginx.cpu_chunk),
         ]
         delay = f"{figures.delay_p50 - direct.delay_p50:+.2f} / {figures.delay_p99 - direct.delay_p99:+.2f}"
-        ratio = _ratio(figures.many_cpu_chunk, nginx and nginx.many_cpu_chunk)
+        ratio = _ratio(figures.many_cpu_chunk, nginx.many_cpu_chunk)
         many = [f"{figures.many_cpu_chunk:.1f}", ratio, delay]
         rate = f"{figures.rate_p50 - direct.rate_p50:+.2f} / {figures.rate_p99 - direct.rate_p99:+.2f}"
         memory = [f"{figures.idle_kb / 1000:.0f}", f"{figures.stream_kb:.1f}"]
@@ -87,5 +87,6 @@ def _row(name: str, figures: Figures, nginx: Figures | None, direct: Figures) ->
     return f"| {' | '.join([*cells, f'{figures.errors:,}'])} |"
 
 
-def _ratio(value: float, to: float | None) -> str:
+def _ratio(value: float, to: float) -> str:
+    """No nginx in this run, no ratio."""
     return f"{value / to:.2f}" if to else "–"
