@@ -52,6 +52,8 @@ class Load:
     core: int | None
     folder: Path
     kilobytes: float
+    headers: tuple[str, ...] = ()
+    """As `Name: value`."""
 
     def closed(self, port: int, connections: int, seconds: float) -> dict[str, Any]:
         return self._run(port, False, ["--closed", connections, "--seconds", seconds], seconds)
@@ -80,7 +82,8 @@ class Load:
     def _words(self, port: int, stream: bool, words: Sequence[object]) -> list[str]:
         file = body(self.folder, stream=stream, kilobytes=self.kilobytes)
         address = [str(port), "/v1/chat/completions", str(file)]
-        return pinned(self.core, [compiled("load"), *address, *map(str, words)])
+        headers = [word for header in self.headers for word in ("--header", header)]
+        return pinned(self.core, [compiled("load"), *address, *headers, *map(str, words)])
 
 
 def folder() -> "tempfile.TemporaryDirectory[str]":

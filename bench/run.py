@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.measure import Machine
@@ -36,7 +37,7 @@ def main() -> None:
     target_core, load_core = _cores()
     with folder() as made, contextlib.ExitStack() as ending:
         here = Path(made)
-        mock_port = _mock(load_core, ending)
+        mock_port = mock(load_core, ending)
         load = Load(load_core, here, given.kilobytes)
         running = _started(targets, here, mock_port, target_core, ending)
         results: Results = {name: [] for name in ("direct", *running)}
@@ -45,7 +46,7 @@ def main() -> None:
                 _say(f"{name}, {number + 1} of {lengths.repetitions}")
                 target = running.get(name)
                 port = target.place.port if target else mock_port
-                lane = Lane(load, target, port, mock_port)
+                lane = Lane(_for(load, target), target, port, mock_port)
                 results[name].append(repetition(lane, lengths, given.many_rate))
     made_table = table(results, Machine.here(), lengths, given.many_rate, given.kilobytes)
     print(made_table)
@@ -96,8 +97,8 @@ def _cores() -> tuple[int | None, int | None]:
     return cores[0], cores[1]
 
 
-def _mock(core: int | None, ending: contextlib.ExitStack) -> int:
-    port = _free_port()
+def mock(core: int | None, ending: contextlib.ExitStack) -> int:
+    port = free_port()
     process = subprocess.Popen(pinned(core, [compiled("mock"), str(port)]))
     ending.callback(process.wait, 5)
     ending.callback(process.terminate)
@@ -115,7 +116,7 @@ def _started(
     """Those that became ready, all at once up for the whole bench: an idle one takes no CPU."""
     running = {}
     for target in targets:
-        place = Place(here / target.name, _free_port(), mock_port)
+        place = Place(here / target.name, free_port(), mock_port)
         place.folder.mkdir()
         started = Running(target, place, core)
         ending.callback(started.end)
@@ -128,7 +129,11 @@ def _started(
     return running
 
 
-def _free_port() -> int:
+def _for(load: Load, target: Running | None) -> Load:
+    return replace(load, headers=target.target.headers) if target else load
+
+
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

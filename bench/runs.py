@@ -1,6 +1,7 @@
 """The runs: each puts one kind of load through one target and says what that cost."""
 
 import http.client
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +67,9 @@ class Meter:
 
     def cost(self, units: int) -> Cost:
         after = measure.cpu_ns(self._proxies), measure.cpu_ns(self._all)
-        proxy, tree = ((now - then) / 1000 / max(1, units) for now, then in zip(after, self._before, strict=True))
+        if not units:
+            return Cost(math.nan, math.nan)
+        proxy, tree = ((now - then) / 1000 / units for now, then in zip(after, self._before, strict=True))
         return Cost(proxy, tree)
 
 
@@ -117,14 +120,14 @@ def many(figures: Figures, lane: Lane, lengths: Lengths, rate: int) -> None:
     # The last stream begins a ramp after the first, so on time this is 1,000 × the rate; less: it fell behind.
     figures.many_per_second = came["chunks"] / max(0.1, came["seconds"] - lengths.ramp)
     figures.many_cpu_chunk, figures.stream_kb = cost.proxy, kb
-    figures.delay_p50, figures.delay_p99 = came["delay_ms"].get("p50", 0.0), came["delay_ms"].get("p99", 0.0)
+    figures.delay_p50, figures.delay_p99 = _percentiles(came["delay_ms"])
     _errors(figures, "1,000 streams", came)
 
 
 def at_rate(figures: Figures, lane: Lane, seconds: float) -> None:
     """200 requests a second, far from saturation: what the detour adds."""
     came = lane.load.rate(lane.port, 200, seconds)
-    figures.rate_p50, figures.rate_p99 = came["latency_ms"].get("p50", 0.0), came["latency_ms"].get("p99", 0.0)
+    figures.rate_p50, figures.rate_p99 = _percentiles(came["latency_ms"])
     _errors(figures, "200 requests a second", came)
 
 
@@ -140,6 +143,11 @@ def _streams(
     held_kb = lane.memory_kb() - before_kb
     came = lane.load.ended(run, at_most_s)
     return came, meter.cost(came["chunks"]), held_kb / streams
+
+
+def _percentiles(series: dict[str, float]) -> tuple[float, float]:
+    """The median and the 99th; not numbers when nothing came."""
+    return series.get("p50", math.nan), series.get("p99", math.nan)
 
 
 def set_mock(mock_port: int, chunks: int, rate: int) -> None:

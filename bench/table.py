@@ -1,6 +1,7 @@
 """The figures as a Markdown table: medians, and ratios to nginx of the same run."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 from typing import cast
@@ -28,7 +29,7 @@ Results = dict[str, list[Figures]]
 
 
 def median(repetitions: Sequence[Figures]) -> Figures:
-    """Of each figure by itself; errors are summed, not averaged away."""
+    """Of each figure by itself, where it was measured; errors are summed, not averaged away."""
     figures = Figures()
     for name in (field.name for field in dataclasses.fields(Figures)):
         values = [getattr(repetition, name) for repetition in repetitions]
@@ -38,7 +39,8 @@ def median(repetitions: Sequence[Figures]) -> Figures:
             case int() if name == "errors":
                 setattr(figures, name, sum(values))
             case _:
-                setattr(figures, name, statistics.median(cast(list[float], values)))
+                known = [value for value in cast(list[float], values) if not math.isnan(value)]
+                setattr(figures, name, statistics.median(known) if known else math.nan)
     return figures
 
 
@@ -66,25 +68,35 @@ def table(results: Results, machine: Machine, lengths: Lengths, many_rate: int, 
 
 
 def _row(name: str, figures: Figures, nginx: Figures, direct: Figures) -> str:
-    if name == "direct":
-        costs = ["", "", "", ""]
-        many = ["", "", f"{figures.delay_p50:.2f} / {figures.delay_p99:.2f} (not added)"]
-        rate, memory = f"{figures.rate_p50:.2f} / {figures.rate_p99:.2f} (not added)", ["", ""]
-    else:
-        costs = [
-            f"{figures.cpu_request:.0f}",
-            _ratio(figures.cpu_request, nginx.cpu_request),
-            f"{figures.cpu_chunk:.1f}",
-            _ratio(figures.cpu_chunk, nginx.cpu_chunk),
-        ]
-        delay = f"{figures.delay_p50 - direct.delay_p50:+.2f} / {figures.delay_p99 - direct.delay_p99:+.2f}"
-        ratio = _ratio(figures.many_cpu_chunk, nginx.many_cpu_chunk)
-        many = [f"{figures.many_cpu_chunk:.1f}", ratio, delay]
-        rate = f"{figures.rate_p50 - direct.rate_p50:+.2f} / {figures.rate_p99 - direct.rate_p99:+.2f}"
-        memory = [f"{figures.idle_kb / 1000:.0f}", f"{figures.stream_kb:.1f}"]
-    per_second = f"{figures.per_second:,.0f}" if figures.per_second else ""
-    cells = [name, per_second, *costs, f"{figures.many_per_second:,.0f}", *many, rate, *memory]
-    return f"| {' | '.join([*cells, f'{figures.errors:,}'])} |"
+    cells = _direct(figures) if name == "direct" else _target(figures, nginx, direct)
+    row = f"| {' | '.join([name, *cells, f'{figures.errors:,}'])} |"
+    return row.replace("+nan", "–").replace("nan", "–")
+
+
+def _direct(figures: Figures) -> list[str]:
+    """The mock asked directly: what the others' latencies are added to."""
+    delay = f"{figures.delay_p50:.2f} / {figures.delay_p99:.2f} (not added)"
+    rate = f"{figures.rate_p50:.2f} / {figures.rate_p99:.2f} (not added)"
+    return ["", "", "", "", "", f"{figures.many_per_second:,.0f}", "", "", delay, rate, "", ""]
+
+
+def _target(figures: Figures, nginx: Figures, direct: Figures) -> list[str]:
+    delay = f"{figures.delay_p50 - direct.delay_p50:+.2f} / {figures.delay_p99 - direct.delay_p99:+.2f}"
+    rate = f"{figures.rate_p50 - direct.rate_p50:+.2f} / {figures.rate_p99 - direct.rate_p99:+.2f}"
+    return [
+        f"{figures.per_second:,.0f}",
+        f"{figures.cpu_request:.0f}",
+        _ratio(figures.cpu_request, nginx.cpu_request),
+        f"{figures.cpu_chunk:.1f}",
+        _ratio(figures.cpu_chunk, nginx.cpu_chunk),
+        f"{figures.many_per_second:,.0f}",
+        f"{figures.many_cpu_chunk:.1f}",
+        _ratio(figures.many_cpu_chunk, nginx.many_cpu_chunk),
+        delay,
+        rate,
+        f"{figures.idle_kb / 1000:.0f}",
+        f"{figures.stream_kb:.1f}",
+    ]
 
 
 def _ratio(value: float, to: float) -> str:

@@ -31,16 +31,17 @@ spec:
 PROGRAM = Path(sys.executable).with_name("byway")
 
 
-def _command(place: Place) -> list[str]:
+def command(place: Place, proxies: int = 1) -> list[str]:
+    """`byway up` on a folder `resources` of the place, to which more may be saved later."""
     resources = place.folder / "resources"
     resources.mkdir()
     (resources / "bench.yaml").write_text(RESOURCES.format(model=MODEL, mock_port=place.mock_port))
-    words = ["--port", str(place.port), "--proxies", "1", "--state", str(place.folder / "state"), "--log", "json"]
-    return [str(PROGRAM), "up", str(resources), *words]
+    words = ["--port", str(place.port), "--proxies", str(proxies), "--state", str(place.folder / "state")]
+    return [str(PROGRAM), "up", str(resources), *words, "--log", "json"]
 
 
 def _missing() -> str | None:
     return None if PROGRAM.exists() else f"no {PROGRAM.name} beside {sys.executable}; run: make bench"
 
 
-BYWAY = Target("byway", _command, _missing, proxy="byway_proxy")
+BYWAY = Target("byway", command, _missing, proxy="byway_proxy")

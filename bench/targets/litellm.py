@@ -5,17 +5,19 @@ from bench.targets.target import Place, Target, make_venv, venv
 
 # Releases that must not be installed are left out by name.
 REQUIREMENT = "litellm[proxy]!=1.82.7,!=1.82.8,!=1.107.0"
+KEY = "sk-bench"  # it does not start without one
 CONFIGURATION = """
 model_list:
 - model_name: {model}
   litellm_params: {{model: openai/gpt-4o-mini, api_base: "http://127.0.0.1:{mock_port}/v1", api_key: none}}
+general_settings: {{master_key: {key}}}
 litellm_settings: {{telemetry: false}}
 """
 
 
 def _command(place: Place) -> list[str]:
     file = place.folder / "litellm.yaml"
-    file.write_text(CONFIGURATION.format(model=MODEL, mock_port=place.mock_port))
+    file.write_text(CONFIGURATION.format(key=KEY, model=MODEL, mock_port=place.mock_port))
     words = ["--config", str(file), "--host", "127.0.0.1", "--port", str(place.port), "--num_workers", "1"]
     return [str(venv("litellm") / "bin/litellm"), *words]
 
@@ -30,5 +32,6 @@ LITELLM = Target(
     _missing,
     lambda: make_venv("litellm", [REQUIREMENT]),
     # Its price list comes with the package; without this it asks the network for a newer one at start.
+    headers=(f"Authorization: Bearer {KEY}",),
     environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
 )

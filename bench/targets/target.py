@@ -38,6 +38,8 @@ class Target:
     proxy: str = ""
     """What the command lines of its proxying processes contain; empty: all of its tree is the proxy."""
     environment: dict[str, str] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
+    """That a request to it must carry, as `Name: value`."""
 
 
 class Running:
@@ -60,7 +62,7 @@ class Running:
         end = time.monotonic() + READY_WITHIN_S
         asked = body(self.place.folder, stream=False, kilobytes=0.5).read_bytes()
         while time.monotonic() < end and self._process.poll() is None:
-            if answers(self.place.port, asked):
+            if answers(self.place.port, asked, self.target.headers):
                 return
             time.sleep(0.1)
         said = self.log.read_text(errors="replace")[-2000:]
@@ -85,10 +87,10 @@ class Running:
         self._process.wait(5)
 
 
-def answers(port: int, asked: bytes) -> bool:
+def answers(port: int, asked: bytes, headers: Sequence[str] = ()) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("POST", "/v1/chat/completions", asked, {"content-type": "application/json"})
+        connection.request("POST", "/v1/chat/completions", asked, dict(header.split(": ", 1) for header in headers))
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
