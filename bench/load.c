@@ -267,7 +267,8 @@ int main(int count, char **words) {
         }
     }
     double took = (double)(now_ns() - start) / 1e9;
-    if (streaming) errors += wanted - streams_done - errors > 0 ? wanted - streams_done - errors : 0;
+    long open = streaming ? wanted - streams_done - errors : 0;
+    if (open > 0) failed("not at its end when time was up"), errors += open - 1;
     for (char *p = why; *p; p++)
         if (*p < ' ' || *p == '"' || *p == '\\') *p = ' ';
     printf("{\"asked\": %ld, \"requests\": %zu, \"errors\": %ld, \"seconds\": %.3f, \"per_second\": %.1f, \"chunks\": %d",

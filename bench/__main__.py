@@ -1,0 +1,5 @@
+"""`python -m bench`: see `run`."""
+
+from bench.run import main
+
+main()
