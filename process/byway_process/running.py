@@ -31,10 +31,10 @@ async def _supervised(main: Main) -> None:
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
-        if stop.is_set():
-            for name in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(name)
         stop.set()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)
+            signal.signal(name, signal.SIG_DFL)
 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, ask)
