@@ -17,7 +17,21 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
     ("pure", frozenset()),
     (
         "loopback",
-        frozenset({"loopback", "cli", "carry", "upstream", "stream", "meter", "ledger", "api", "operator"}),
+        frozenset(
+            {
+                "loopback",
+                "fakes_themselves",
+                "house",
+                "cli",
+                "carry",
+                "upstream",
+                "stream",
+                "meter",
+                "ledger",
+                "api",
+                "operator",
+            }
+        ),
     ),
     ("cluster", frozenset({"cluster"})),
     ("whole", frozenset({"whole", "examples"})),
