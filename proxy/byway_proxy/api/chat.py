@@ -51,7 +51,7 @@ class Chat:
         caller = caller_of(view)
         request = _read(received.body)
         wanted = _wanted(request, caller)
-        explaining = received.header("X-Byway-Explain") == "1"
+        explaining = received.headers.get("X-Byway-Explain") == "1"
         choice = self._choose(wanted, view, explaining)
         headers = b"X-Generation-Id: %s\r\n" % generation.encode()
         if choice.ignored:
@@ -113,8 +113,7 @@ def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
 
 
 def _about(received: Received, request: ChatRequest) -> About:
-    headers = received.request.headers
-    get = headers.get
+    get = received.headers.get
     return About(
         user=request.user[:256],
         session=(request.session or get("x-session-id", ""))[:256],

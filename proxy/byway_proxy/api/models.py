@@ -38,7 +38,7 @@ class Models:
         """`offset` and `limit` page; without either the list is whole. A client pages while a page is full, so
         ignoring `offset` would keep it here for ever."""
         entries = self._entries()
-        query = parse_qs(received.request.raw_path.partition("?")[2])
+        query = parse_qs(received.query)
         if "offset" in query or "limit" in query:
             offset, limit = _whole(query, "offset", 0), min(_whole(query, "limit", LIMIT), MOST)
         else:

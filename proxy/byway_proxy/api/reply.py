@@ -4,6 +4,7 @@ aiohttp parses the request and owns the connection; its response objects are not
 more than everything else an answer takes (412 → 161 µs a request, together with our own client upstream).
 """
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
@@ -18,19 +19,26 @@ EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel
 
 
 class Connection(Protocol):
+    """aiohttp's, as far as an answer needs it."""
+
     on_drained: Callable[[], None] | None
+    transport: asyncio.Transport | None
+
+    @property
+    def writing_paused(self) -> bool: ...
 
 
 class Reply:
     """Either `whole`, or `open` and then `send` until `end`. aiohttp takes it for its response object."""
 
-    __slots__ = ("_chunked", "_connection", "_request", "keep_alive", "started")
+    __slots__ = ("_chunked", "_connection", "_head_only", "keep_alive", "started")
 
-    def __init__(self, request: web.BaseRequest, connection: Connection, keep_alive: bool) -> None:
-        self._request = request
+    def __init__(self, connection: Connection, *, chunked: bool, head_only: bool, keep_alive: bool) -> None:
+        """`chunked`: the client knows that coding; `head_only`: it asked with HEAD."""
         self._connection = connection
-        self._chunked = request.version >= (1, 1)
-        self.keep_alive = keep_alive and request.keep_alive
+        self._chunked = chunked
+        self._head_only = head_only
+        self.keep_alive = keep_alive
         self.started = False
         """A byte of an answer is on its way: its status cannot be taken back."""
 
@@ -45,7 +53,7 @@ class Reply:
         head = b"HTTP/1.1 %d %s\r\n%s%sContent-Length: %d\r\n\r\n" % (
             status, _REASONS.get(status, b"Error"), headers, connection, len(body),
         )  # fmt: skip
-        self._write(head if self._request.method == "HEAD" else head + body)
+        self._write(head if self._head_only else head + body)
 
     def open(self, headers: bytes, first: bytes = b"") -> None:
         """Begin a stream: 200, and its first bytes in the same packet."""
@@ -61,7 +69,7 @@ class Reply:
         Raises ClientGone.
         """
         self._write(self._framed(data))
-        return not self._request.protocol.writing_paused
+        return not self._connection.writing_paused
 
     @property
     def on_drained(self) -> Callable[[], None] | None:
@@ -78,7 +86,7 @@ class Reply:
     def abort(self) -> None:
         """Cut the connection: the only honest end for an answer that cannot be ended well."""
         self.keep_alive = False
-        transport = self._request.transport
+        transport = self._connection.transport
         if transport is not None:
             transport.abort()
 
@@ -88,7 +96,7 @@ class Reply:
         return b"%x\r\n%s\r\n" % (len(data), data)
 
     def _write(self, data: bytes) -> None:
-        transport = self._request.transport
+        transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ClientGone("the client has left")
         self.started = True

@@ -7,15 +7,16 @@ held), the bodies of all requests together, and the time for either.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import StreamReader, web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http import HttpVersion11
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from byway_process.logs import Log
 from msgspec import Struct
 
+from byway_proxy.api.connection import Connection, Listener
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import JSON, Reply
 from byway_proxy.carry.outlet import ClientGone
@@ -34,15 +35,15 @@ class Limits:
     """For a head to arrive, and for a kept connection to say something."""
 
 
-class Received(Struct, frozen=True, gc=False):
-    """A request, its path without `/api` and query."""
+class Received(Struct, frozen=True):
+    """A request, whole."""
 
-    request: web.BaseRequest
     path: str
+    """Without `/api` and query."""
+    query: str
+    headers: Mapping[str, str]
+    """Whose names have no case."""
     body: bytes
-
-    def header(self, name: str) -> str:
-        return self.request.headers.get(name, "")
 
 
 Handler = Callable[[Received, Reply], Awaitable[None]]
@@ -62,8 +63,8 @@ class Server:
         self.inflight = 0
         self.idle = asyncio.Event()
         self.idle.set()
-        self._listener = _Listener(
-            self._handle,  # type: ignore[arg-type] # a Reply has what aiohttp asks of a response
+        self._listener = Listener(
+            self._serve,
             handler_cancellation=True,
             keepalive_timeout=self._limits.head_s,
             access_log=None,
@@ -85,21 +86,25 @@ class Server:
         """End what is left: requests under way are cut."""
         await self._listener.shutdown(within_s)
 
-    async def _handle(self, request: web.BaseRequest) -> Reply:
-        connection = request.protocol
-        assert isinstance(connection, _Connection)
-        reply = Reply(request, connection, not self.draining)
+    async def _serve(self, message: RawRequestMessage, content: StreamReader, connection: Connection) -> Reply:
+        reply = Reply(
+            connection,
+            chunked=message.version >= HttpVersion11,
+            head_only=message.method == "HEAD",
+            keep_alive=not (message.should_close or self.draining),
+        )
+        if not self.inflight:
+            self.idle.clear()
         self.inflight += 1
-        self.idle.clear()
         held = 0
         try:
-            handler, path = self._route(request)
-            if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            body = await self._body(request) if request.body_exists else b""
+            path, _, query = message.path.partition("?")
+            path = path.removeprefix("/api") if path.startswith("/api/") else path
+            handler = self._routes.get((message.method, path)) or self._route(message.method, path)
+            body = await self._body(message, content, connection) if content is not EMPTY_PAYLOAD else b""
             held = len(body)
             self._held += held
-            await handler(Received(request, path, body), reply)
+            await handler(Received(path, query, message.headers, body), reply)
         except ApiError as error:
             self._answer_error(reply, error)
         except ClientGone:
@@ -125,16 +130,14 @@ class Server:
         except ClientGone:
             reply.keep_alive = False
 
-    def _route(self, request: web.BaseRequest) -> tuple[Handler, str]:
-        path = request.raw_path.partition("?")[0]
-        path = path.removeprefix("/api") if path.startswith("/api/") else path
-        method = "GET" if request.method == "HEAD" else request.method
+    def _route(self, method: str, path: str) -> Handler:
+        method = "GET" if method == "HEAD" else method
         handler = self._routes.get((method, path))
         if handler is None and path.count("/") > 2:
             handler = self._routes.get((method, path[: path.find("/", 4) + 1]))
         if handler is None:
             raise self._nothing_here(method, path)
-        return handler, path
+        return handler
 
     def _nothing_here(self, method: str, path: str) -> ApiError:
         shown = unquote(path)[:200]
@@ -144,16 +147,17 @@ class Server:
         known = ", ".join(sorted(p.rstrip("/") for p in self._paths))
         return ApiError(404, f"nothing at {shown}; there is: {known}", "not_found")
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    async def _body(self, message: RawRequestMessage, content: StreamReader, connection: Connection) -> bytes:
         most = self._limits.body_bytes
-        if (request.content_length or 0) > most:
-            raise _too_large(most)
-        content = request.content
         if content.is_eof():
             body = content.read_nowait(-1)
             if len(body) > most:
                 raise _too_large(most)
             return body
+        if int(message.headers.get("Content-Length") or 0) > most:
+            raise _too_large(most)
+        if message.headers.get("Expect", "").lower() == "100-continue" and connection.transport is not None:
+            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             async with asyncio.timeout(self._limits.body_s):
                 return await self._slow_body(content, most)
@@ -189,39 +193,3 @@ def _where(error: BaseException) -> str:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     return f"{frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}" if frame else ""
-
-
-class _Listener(web.Server):
-    """aiohttp's server, with connections that answer garbage in our own words."""
-
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
-class _Connection(RequestHandler):
-    __slots__ = ("on_drained",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.on_drained: Callable[[], None] | None = None
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.on_drained is not None:
-            self.on_drained()
-
-    def handle_error(  # what a stranger sent is neither logged nor sent back
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
-        error = ApiError(status, f"this is not a request that HTTP/1.1 allows: {reason}")
-        response = web.Response(status=status, body=error.body(), content_type="application/json")
-        response.force_close()
-        return response
-
-    def log_exception(self, *args: object, **kw: object) -> None:
-        """Said by `handle_error`, to the one whom it concerns."""
