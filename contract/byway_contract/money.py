@@ -14,6 +14,7 @@ Nanodollars = NewType("Nanodollars", int)
 
 NANO = 1_000_000_000
 MILLION = 1_000_000
+HALF = MILLION // 2
 MOST = 2**63 - 1
 
 
@@ -103,16 +104,19 @@ def cost(usage: Usage, price: Price) -> Cost:
     Cached tokens are charged at the cached price only.
     Raises ValueError if more tokens were cached or written than sent, or a count is negative.
     """
-    plain = usage.prompt - usage.cached - usage.cache_write
-    if min(plain, usage.completion, usage.cached, usage.cache_write) < 0:
+    cached, written = usage.cached, usage.cache_write
+    plain = usage.prompt - cached - written
+    if plain < 0 or cached < 0 or written < 0 or usage.completion < 0:
         raise ValueError(f"token counts do not add up: {usage}")
-    rates = _rates(usage.prompt, price)
-    read = rates.input if rates.cache_read is None else rates.cache_read
-    write = rates.input if rates.cache_write is None else rates.cache_write
-    prompt = plain * rates.input + usage.cached * read + usage.cache_write * write
+    rates = _rates(usage.prompt, price) if price.tiers else price
+    prompt = plain * rates.input
+    if cached:
+        prompt += cached * (rates.input if rates.cache_read is None else rates.cache_read)
+    if written:
+        prompt += written * (rates.input if rates.cache_write is None else rates.cache_write)
     completion = usage.completion * rates.output
     total = prompt + completion + price.per_request * MILLION
-    return Cost(_rounded(total), _rounded(prompt), _rounded(completion))
+    return Cost((total + HALF) // MILLION, (prompt + HALF) // MILLION, (completion + HALF) // MILLION)
 
 
 def _rates(prompt_tokens: int, price: Price) -> Price | Tier:
@@ -121,7 +125,3 @@ def _rates(prompt_tokens: int, price: Price) -> Price | Tier:
         if prompt_tokens > tier.above_prompt_tokens:
             rates = tier
     return rates
-
-
-def _rounded(millionths: int) -> int:
-    return (2 * millionths + MILLION) // (2 * MILLION)

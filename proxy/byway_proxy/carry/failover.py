@@ -119,6 +119,11 @@ class Failover:
 
     def after(self, fact: Fact) -> Order:
         match fact:
+            case Answered():
+                assert self._state == "trying"
+                self._close_attempt()
+                self._state = "delivering"
+                return Deliver(self._candidates[self._at])
             case Left():
                 committed = self._state == "delivering"
                 self._finish()
@@ -128,11 +133,6 @@ class Failover:
                 self._refusals.append((self._candidates[self._at], Trouble(fact.kind, fact.status)))
                 self._finish()
                 return GiveUp(failure(self._refusals[-1:], committed=True))
-            case Answered():
-                assert self._state == "trying"
-                self._close_attempt()
-                self._state = "delivering"
-                return Deliver(self._candidates[self._at])
             case Refused():
                 assert self._state == "trying"
                 return self._refused(fact)
@@ -183,11 +183,11 @@ class Failover:
         self._at, self._state = place, "trying"
         self.attempts += 1
         candidate = self._candidates[place]
-        self._retries.enter(_keys(candidate))
+        self._retries.enter(candidate.slot.budgets)
         return Try(candidate, after_s)
 
     def _pay(self, candidate: Candidate) -> bool:
-        keys = _keys(candidate)
+        keys = candidate.slot.budgets
         if self._retries.take(keys):
             self._paid = keys
             return True
@@ -195,7 +195,7 @@ class Failover:
         return False
 
     def _close_attempt(self) -> None:
-        self._retries.leave(_keys(self._candidates[self._at]))
+        self._retries.leave(self._candidates[self._at].slot.budgets)
         if self._paid:
             self._retries.give_back(self._paid)
             self._paid = ()
@@ -209,7 +209,3 @@ class Failover:
     def _give_up(self) -> GiveUp:
         self._state = "over"
         return GiveUp(failure(self._refusals, no_retry=self._broke_off, as_is=not self._fallbacks))
-
-
-def _keys(candidate: Candidate) -> tuple[str, ...]:
-    return f"route {candidate.route_id or candidate.model}", f"account {candidate.account_id}"

@@ -6,19 +6,16 @@ Whatever is certain not to work is a 4xx, never a 5xx: official clients repeat a
 from msgspec import Struct
 
 from byway_proxy.choose.candidate import Candidate
-from byway_proxy.choose.filter import passing
-from byway_proxy.choose.health import Dice, Health
+from byway_proxy.choose.filter import nothing_to_ask, passing
+from byway_proxy.choose.health import Dice, Health, Standing
 from byway_proxy.choose.listing import nearest
 from byway_proxy.choose.nothing import Nothing, all_filtered, no_endpoints, rejected, unknown
 from byway_proxy.choose.rank import Shelf, ranked
-from byway_proxy.choose.target import Group, LeftOut, Rejected, Served, Target, Unknown
+from byway_proxy.choose.target import MOST_ATTEMPTS, Group, LeftOut, Rejected, Served, Target, Unknown
 from byway_proxy.choose.view import View
 from byway_proxy.choose.wanted import Wanted
 
-__all__ = ["MOST_ATTEMPTS", "Candidate", "Choice", "LeftOut", "Nothing", "choose"]
-
-MOST_ATTEMPTS = 8
-"""In one chain, whatever a route says."""
+__all__ = ["Candidate", "Choice", "LeftOut", "Nothing", "choose"]
 
 
 class Choice(Struct, frozen=True):
@@ -35,6 +32,10 @@ class Choice(Struct, frozen=True):
 def choose(wanted: Wanted, view: View, health: Health, now: float, dice: Dice) -> Choice:
     """Raises Nothing."""
     targets = [view.resolve(wanted.namespace, model) for model in wanted.models]
+    if len(targets) == 1:
+        only = _only(targets[0], wanted, health, now)
+        if only is not None:
+            return only
     out: list[LeftOut] = []
     groups = _groups(targets, wanted, view, out)
     shelves = [Shelf(number, group, passing(group, wanted, out)) for number, group in enumerate(groups)]
@@ -48,6 +49,17 @@ def choose(wanted: Wanted, view: View, health: Health, now: float, dice: Dice) -
     return Choice(
         tuple(candidates), tuple(out), _ignored(targets, wanted), _most(targets), wanted.preferences.allow_fallbacks
     )
+
+
+def _only(target: Target, wanted: Wanted, health: Health, now: float) -> Choice | None:
+    """The usual case, where there is nothing to weigh: one endpoint, well, for a request that asks for nothing."""
+    if not isinstance(target, Served) or target.only is None:
+        return None
+    group = target.groups[0]
+    if not nothing_to_ask(group, wanted) or health.standing(target.only, now) is not Standing.READY:
+        return None
+    candidate = Candidate(target.only, 0, group.name, "only", Standing.READY)
+    return Choice((candidate,), group.left_out, target.ignored, target.most_attempts)
 
 
 def _groups(targets: list[Target], wanted: Wanted, view: View, out: list[LeftOut]) -> list[Group]:
@@ -101,6 +113,4 @@ def _ignored(targets: list[Target], wanted: Wanted) -> tuple[str, ...]:
 
 def _most(targets: list[Target]) -> int:
     first = targets[0]
-    if isinstance(first, Served) and first.route is not None and first.route.max_attempts:
-        return min(MOST_ATTEMPTS, first.route.max_attempts)
-    return MOST_ATTEMPTS
+    return first.most_attempts if isinstance(first, Served) else MOST_ATTEMPTS

@@ -24,7 +24,7 @@ Why = tuple[Reason, str]
 def passing(group: Group, wanted: Wanted, out: list[LeftOut]) -> list[Slot]:
     """The slots that may serve; what may not is added to `out`."""
     out.extend(group.left_out)
-    if _nothing_to_ask(group, wanted):
+    if nothing_to_ask(group, wanted):
         return list(group.slots)
     kept = []
     for slot in group.slots:
@@ -44,7 +44,7 @@ def why_not(slot: Slot, wanted: Wanted) -> Why | None:
     return _against_modality(slot, wanted) or _against_room(slot, wanted) or _against_required(slot, wanted)
 
 
-def _nothing_to_ask(group: Group, wanted: Wanted) -> bool:
+def nothing_to_ask(group: Group, wanted: Wanted) -> bool:
     """The usual request: no preference, text, and small enough for every endpoint. Text is what all take."""
     if wanted.preferences is not PLAIN or wanted.features or wanted.modalities != TEXT:
         return False

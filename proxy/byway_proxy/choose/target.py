@@ -36,6 +36,9 @@ Reason = Literal[
 """Why a candidate was left out. `policy_…` is the route's own data policy, `data_collection` and `zdr` are the
 caller's; `lacks_feature` is soft: others of the same model have it."""
 
+MOST_ATTEMPTS = 8
+"""In one chain, whatever a route says."""
+
 # A slug ending so is a service tier: it is never meant by its base alone.
 TIERS = ("flex", "priority")
 
@@ -78,6 +81,8 @@ class Slot(Struct, frozen=True):
     """What to count concurrent attempts under, and the fleet's cap."""
     credential: str
     """Hash of the provider key's credential, to see that it was changed; empty is keyless."""
+    budgets: tuple[str, str]
+    """The retry budgets it draws on: its route's (or the name's, where there is none) and its account's."""
 
 
 class Group(Struct, frozen=True):
@@ -99,8 +104,11 @@ class Served(Struct, frozen=True):
     groups: tuple[Group, ...]
     route_id: str
     route: Route | None
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[str, ...]
     """Variants that were accepted and do nothing."""
+    only: Slot | None
+    """The endpoint, where there is but one in the whole chain."""
+    most_attempts: int
 
 
 class Rejected(Struct, frozen=True):
@@ -125,6 +133,7 @@ def slot(
     *,
     own: bool,
     credential: str,
+    name: str,
     route_id: str = "",
     route: Route | None = None,
     member: RouteEndpoint | None = None,
@@ -147,7 +156,16 @@ def slot(
         slugs=_slugs(account),
         caps=_caps(endpoint.account, account, route_id, member),
         credential=credential,
+        budgets=(f"route {route_id or name}", f"account {endpoint.account}"),
     )
+
+
+def served(
+    name: str, groups: tuple[Group, ...], route_id: str, route: Route | None, ignored: tuple[str, ...]
+) -> Served:
+    only = groups[0].slots[0] if len(groups) == 1 and len(groups[0].slots) == 1 else None
+    most = route.max_attempts if route is not None and route.max_attempts else MOST_ATTEMPTS
+    return Served(name, groups, route_id, route, ignored, only, min(most, MOST_ATTEMPTS))
 
 
 def group(

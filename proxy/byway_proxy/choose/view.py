@@ -29,6 +29,7 @@ from byway_proxy.choose.target import (
     Target,
     Unknown,
     group,
+    served,
     slot,
 )
 
@@ -118,8 +119,8 @@ class View:
         if route_id is None:
             found = self.endpoints_by_name(namespace, parsed.base)
             if found:
-                served = self._catalogue_group(name, parsed, found, policies)
-                return Served(name, (served,), "", None, parsed.ignored)
+                group = self._catalogue_group(name, parsed, found, policies)
+                return served(name, (group,), "", None, parsed.ignored)
             route_id = self._named_in_full(namespace, parsed.base)
         if route_id is None:
             return Unknown(name)
@@ -127,7 +128,7 @@ class View:
         if route.rejected is not None:
             return Rejected(name, route_id, route.rejected)
         groups = tuple(self._chain(name, route_id, route, parsed.sort, policies, above))
-        return Served(name, groups, route_id, route, parsed.ignored)
+        return served(name, groups, route_id, route, parsed.ignored)
 
     def _route_id(self, namespace: str, base: str) -> str | None:
         own = self._routes.get(namespace, {}).get(base)
@@ -177,10 +178,12 @@ class View:
             if member.endpoint is None:
                 out.append(LeftOut(name, "", member.name, "missing", member.missing or "has no endpoint just now"))
             else:
-                slots.append(self._member(route_id, route, member, member.endpoint))
+                slots.append(self._member(name, route_id, route, member, member.endpoint))
         return _obeying(name, route, slots, out, sort, policies)
 
-    def _member(self, route_id: str, route: Route, member: RouteEndpoint, endpoint_id: str) -> Slot:
+    def _member(
+        self, name: str, route_id: str, route: Route, member: RouteEndpoint, endpoint_id: str
+    ) -> Slot:
         endpoint = self.table.endpoints[endpoint_id]
         account = self.table.accounts[endpoint.account]
         # A member without a reference is a catalogue name, and becomes one entry for each key that serves it:
@@ -193,6 +196,7 @@ class View:
             account,
             own=own,
             credential=self._credential(account),
+            name=name,
             route_id=route_id,
             route=route,
             member=member,
@@ -205,7 +209,7 @@ class View:
         found: list[tuple[str, Endpoint, Account, bool]],
         policies: Policies,
     ) -> Group:
-        slots = [slot(i, e, a, own=own, credential=self._credential(a)) for i, e, a, own in found]
+        slots = [slot(i, e, a, own=own, credential=self._credential(a), name=name) for i, e, a, own in found]
         return _obeying(name, None, slots, [], parsed.sort, policies)
 
     def _credential(self, account: Account) -> str:
