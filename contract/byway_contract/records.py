@@ -9,6 +9,7 @@ counts its openings, `seq` counts its records from 1 and never starts anew. A le
 source takes N + 1 next and ignores what it has already. No prompt, completion or credential is ever in a record.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -145,12 +146,9 @@ def owed(price: Price | None, usage: Usage, usage_from: UsageFrom) -> int:
 
 
 _encoder = msgspec.json.Encoder()
+encode: Callable[[Record], bytes] = _encoder.encode
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _batch = msgspec.json.Decoder(Batch)
-
-
-def encode(record: Record) -> bytes:
-    return _encoder.encode(record)
 
 
 def decode(payload: bytes) -> Record:

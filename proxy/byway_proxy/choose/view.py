@@ -181,9 +181,7 @@ class View:
                 slots.append(self._member(name, route_id, route, member, member.endpoint))
         return _obeying(name, route, slots, out, sort, policies)
 
-    def _member(
-        self, name: str, route_id: str, route: Route, member: RouteEndpoint, endpoint_id: str
-    ) -> Slot:
+    def _member(self, name: str, route_id: str, route: Route, member: RouteEndpoint, endpoint_id: str) -> Slot:
         endpoint = self.table.endpoints[endpoint_id]
         account = self.table.accounts[endpoint.account]
         # A member without a reference is a catalogue name, and becomes one entry for each key that serves it:

@@ -39,6 +39,7 @@ EMERGENCY_BYTES = 1024 * 1024
 SYNC_EVERY_S = 0.05
 # How often a full disk is tried again: soon enough that readiness follows within a probe.
 TRY_AGAIN_S = 1.0
+LONG = MOST_PAYLOAD // 4
 
 
 class Log:
@@ -271,6 +272,8 @@ def _framed(record: Record) -> bytes:
         payload = encode(record)
     except UnicodeEncodeError:
         payload = encode(legible(record))
-    if len(payload) > MOST_PAYLOAD // 4:
+    size = len(payload)
+    if size > LONG:
         payload = encode(legible(record))
-    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        size = len(payload)
+    return HEADER.pack(size, zlib.crc32(payload)) + payload

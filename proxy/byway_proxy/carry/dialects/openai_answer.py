@@ -60,6 +60,7 @@ class _Usage(msgspec.Struct, frozen=True):
 
 
 _usage = msgspec.json.Decoder(_Usage | None)
+_NO_DETAILS = _Details()
 
 
 class ProviderError(msgspec.Struct, frozen=True):
@@ -88,21 +89,17 @@ class Whole(msgspec.Struct, frozen=True):
         return not self.choices or (not self.finish and not any(_says_something(c) for c in self.choices))
 
     def bytes_with(self, identity: Identity, usage: bytes) -> bytes:
-        answer: dict[str, object] = {
+        return _encode({
+            "system_fingerprint": NULL,
+            **self.fields,
             "id": identity.generation,
             "object": "chat.completion",
             "created": identity.created,
             "model": identity.model,
             "provider": identity.provider,
-            "system_fingerprint": NULL,
             "choices": [promised(choice) for choice in self.choices],
-        }
-        answer |= {name: value for name, value in self.fields.items() if name not in _REWRITTEN}
-        answer["usage"] = Raw(usage)
-        return _encode(answer)
-
-
-_REWRITTEN = frozenset({"id", "object", "created", "model", "provider", "choices", "usage"})
+            "usage": Raw(usage),
+        })  # fmt: skip
 
 
 def read_whole(body: bytes) -> Whole:
@@ -110,16 +107,11 @@ def read_whole(body: bytes) -> Whole:
     fields = cut(body)
     error = read_error(fields["error"]) if "error" in fields else None
     choices = read_choices(fields.get("choices"))
-    native = text_of(choices[0].get("finish_reason")) if choices else ""
+    ending = ending_of(choices[0]) if choices else NO_ENDING
+    usage = read_usage(fields["usage"]) if "usage" in fields else None
     return Whole(
-        fields=fields,
-        choices=choices,
-        usage=read_usage(fields["usage"]) if "usage" in fields else None,
-        finish=FINISH.get(native.lower(), "stop") if native else "",
-        native_finish=native,
-        upstream_id=text_of(fields.get("id"))[:256],
-        error=error,
-    )
+        fields, choices, usage, ending.finish, ending.native, text_of(fields.get("id"))[:256], error
+    )  # fmt: skip
 
 
 def cut(body: bytes) -> Fields:
@@ -149,13 +141,15 @@ def read_usage(raw: Raw) -> Usage | None:
     if said is None or said.prompt_tokens is None or said.completion_tokens is None:
         return None
     prompt, completion = said.prompt_tokens, said.completion_tokens
-    sent = said.prompt_tokens_details or _Details()
-    made = said.completion_tokens_details or _Details()
     if not 0 <= prompt <= 2**40 or not 0 <= completion <= 2**40:
         return None
-    cached = _within(sent.cached_tokens or said.prompt_cache_hit_tokens, prompt)
-    written_ = _within(sent.cache_write_tokens, prompt - cached)
-    return Usage(prompt, completion, cached, written_, _within(made.reasoning_tokens, completion))
+    sent, made = said.prompt_tokens_details or _NO_DETAILS, said.completion_tokens_details or _NO_DETAILS
+    cached = sent.cached_tokens or said.prompt_cache_hit_tokens or 0
+    written, reasoning = sent.cache_write_tokens or 0, made.reasoning_tokens or 0
+    if cached or written or reasoning:
+        cached = _within(cached, prompt)
+        written, reasoning = _within(written, prompt - cached), _within(reasoning, completion)
+    return Usage(prompt, completion, cached, written, reasoning)
 
 
 def read_error(raw: Raw) -> ProviderError | None:
@@ -179,16 +173,44 @@ def read_error(raw: Raw) -> ProviderError | None:
 
 def promised(choice: Fields) -> Fields:
     """A choice as we promise it: `finish_reason` present and normalised, the provider's own word beside it."""
-    native = text_of(choice.get("finish_reason"))
-    if not native:
-        return {**choice, "finish_reason": NULL, "native_finish_reason": NULL}
-    finish = Raw(_encode(FINISH.get(native.lower(), "stop")))
-    return {**choice, "finish_reason": finish, "native_finish_reason": Raw(_encode(native))}
+    ending = ending_of(choice)
+    return {**choice, "finish_reason": ending.finish_raw, "native_finish_reason": ending.native_raw}
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a choice ended, in our word and in the provider's; empty and null while it has not."""
+
+    finish: str
+    native: str
+    finish_raw: Raw
+    native_raw: Raw
+
+
+def _ending(native: str) -> Ending:
+    finish = FINISH.get(native.lower(), "stop")
+    return Ending(finish, native, Raw(_encode(finish)), Raw(_encode(native)))
+
+
+NO_ENDING = Ending("", "", NULL, NULL)
+# The words that providers use, as they stand in an answer: no need to decode them.
+_ENDINGS = {b"null": NO_ENDING} | {_encode(native): _ending(native) for native in FINISH}
+
+
+def ending_of(choice: Fields) -> Ending:
+    raw = choice.get("finish_reason")
+    if raw is None:
+        return NO_ENDING
+    known = _ENDINGS.get(bytes(raw))
+    if known is not None:
+        return known
+    native = text_of(raw)
+    return _ending(native) if native else NO_ENDING
 
 
 def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> bytes:
     """The `usage` object. `cost` is what the caller is billed; None is an endpoint without a price."""
-    parts = cost or Cost(0, 0, 0)
+    parts = cost or _NOTHING
+    paid = _dollars(billed)
     return (
         b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d'
         b',"cost":%s,"is_byok":%s'
@@ -198,10 +220,14 @@ def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> byt
         b',"upstream_inference_completions_cost":%s}}'
     ) % (
         usage.prompt, usage.completion, usage.prompt + usage.completion,
-        _dollars(billed), b"true" if byok else b"false",
+        paid, b"true" if byok else b"false",
         usage.cached, usage.cache_write, usage.reasoning,
-        _dollars(parts.total) if cost else b"null", _dollars(parts.prompt), _dollars(parts.completion),
+        (paid if parts.total == billed else _dollars(parts.total)) if cost else b"null",
+        _dollars(parts.prompt), _dollars(parts.completion),
     )  # fmt: skip
+
+
+_NOTHING = Cost(0, 0, 0)
 
 
 def _dollars(amount: int) -> bytes:
@@ -238,5 +264,5 @@ def says_something(message: Raw | None) -> bool:
     return any(bytes(v) not in _EMPTY for k, v in fields.items() if k != "role")
 
 
-def _within(count: int | None, most: int) -> int:
-    return min(max(count or 0, 0), most)
+def _within(count: int, most: int) -> int:
+    return min(max(count, 0), most)

@@ -10,12 +10,13 @@ from byway_contract.money import Usage
 from msgspec import Raw
 
 from byway_proxy.carry.dialects.openai_answer import (
-    FINISH,
+    NO_ENDING,
     BadAnswer,
     Fields,
     Identity,
     ProviderError,
     cut,
+    ending_of,
     promised,
     read_choices,
     read_error,
@@ -128,12 +129,12 @@ class Stream:
         says = any(says_something(c.get("delta")) for c in choices)
         self.chunks += says
         self.content = self.content or says
-        native = next((n for n in (text_of(c.get("finish_reason")) for c in choices) if n), "")
-        if native:
-            self.native_finish, self.finish = native, FINISH.get(native.lower(), "stop")
+        ending = next((e for e in map(ending_of, choices) if e.native), NO_ENDING)
+        if ending.native:
+            self.native_finish, self.finish = ending.native, ending.finish
         others = {name: value for name, value in fields.items() if name not in _DROPPED}
         rest = b"," + _encode(others)[1:-1] if others else b""
-        if says and not native:
+        if says and not ending.native:
             self._learn(event, fields["choices"], rest)
         return self._opening() + b',"choices":' + _encode([promised(c) for c in choices]) + rest + b"}\n\n"
 
