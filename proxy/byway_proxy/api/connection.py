@@ -24,6 +24,8 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from byway_proxy.api.errors import ApiError
+from byway_proxy.carry.outlet import ClientGone
+from byway_proxy.carry.turn import Turn
 
 if TYPE_CHECKING:
     from byway_proxy.api.reply import Reply
@@ -43,28 +45,56 @@ class Listener(web.Server):
 
     def __init__(self, serve: Serve, **how: Any) -> None:
         self._serve = serve
+        self._turn = Turn(asyncio.get_running_loop())
         super().__init__(self._aiohttps_way, **how)  # type: ignore[arg-type] # a Reply has what it asks of a response
 
     def __call__(self) -> RequestHandler:
-        return Connection(self, self._serve, loop=self._loop, **self._kwargs)
+        return Connection(self, self._serve, self._turn, loop=self._loop, **self._kwargs)
 
     async def _aiohttps_way(self, request: web.BaseRequest) -> "Reply":
         connection = request.protocol
         assert isinstance(connection, Connection)
-        return await self._serve(request._message, request.content, connection)
+        reply = await self._serve(request._message, request.content, connection)
+        connection.flush()  # aiohttp may close it now
+        return reply
 
 
 class Connection(RequestHandler):
-    __slots__ = ("_idle", "_serve", "_task", "on_drained")
+    __slots__ = ("_idle", "_outgoing", "_serve", "_task", "_turn", "on_drained")
 
-    def __init__(self, manager: web.Server, serve: Serve, **how: Any) -> None:
+    def __init__(self, manager: web.Server, serve: Serve, turn: Turn, **how: Any) -> None:
         super().__init__(manager, **how)
         self._serve = serve
+        self._turn = turn
+        self._outgoing: list[bytes] = []
+        """To be sent when this turn ends."""
         self._task: asyncio.Task[None] | None = None
         """Answers a request that aiohttp's task knows nothing of."""
         self._idle: asyncio.Future[None] | None = None
         """What aiohttp's task waits on, while it is not to be woken."""
         self.on_drained: Callable[[], None] | None = None
+
+    # What an answer asks.
+
+    def send(self, data: bytes) -> None:
+        """Together with what else this turn sends. Raises ClientGone."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone("the client has left")
+        if data:
+            if not self._outgoing:
+                self._turn.at_end(self)
+            self._outgoing.append(data)
+
+    def flush(self) -> None:
+        outgoing, transport = self._outgoing, self.transport
+        if outgoing and transport is not None and not transport.is_closing():
+            transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+        outgoing.clear()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     # What the loop calls.
 
@@ -94,7 +124,11 @@ class Connection(RequestHandler):
         if resume_parser or not _KNOWN or self._reading_paused:
             super().resume_reading(resume_parser)
 
-    # What the listener calls.
+    # What the listener calls, and aiohttp.
+
+    def force_close(self) -> None:
+        self.flush()
+        super().force_close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         await super().shutdown(timeout)

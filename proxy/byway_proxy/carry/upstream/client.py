@@ -6,6 +6,7 @@ no timeout but the one for connecting. It keeps connections, and proves that an 
 
 import asyncio
 
+from byway_proxy.carry.turn import Turn
 from byway_proxy.carry.upstream.connection import Connection
 from byway_proxy.carry.upstream.dialing import Dialer, Guard
 from byway_proxy.carry.upstream.exchange import Exchange
@@ -36,6 +37,7 @@ class Client:
         limits: Limits | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.turn = Turn(self.loop)
         self.limits = limits or Limits()
         self._idle_s = idle_s
         self._pool = Pool(idle_s=idle_s, most=max_idle_per_origin)

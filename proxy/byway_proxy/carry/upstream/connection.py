@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
+from byway_proxy.carry.turn import Turn
 from byway_proxy.carry.upstream.failures import Failure, Malformed
 from byway_proxy.carry.upstream.origins import Origin
 from byway_proxy.carry.upstream.parsing import Limits, Parser
@@ -25,6 +26,8 @@ KEEP_MARGIN_S = 1.0
 
 class Owner(Protocol):
     """Who keeps the connections."""
+
+    turn: Turn
 
     def made(self, connection: "Connection") -> None: ...
 
@@ -42,6 +45,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_transport",
         "_unsent",
+        "_waiting",
         "_write_paused",
         "best_before",
         "exchange",
@@ -60,6 +64,8 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._unsent: memoryview | None = None
+        self._waiting = b""
+        """To be sent when this turn ends."""
         self._paused = self._write_paused = self._gone = False
         self.exchange: Exchange | None = None
         self.parser = Parser(limits)
@@ -87,11 +93,19 @@ class Connection(asyncio.Protocol):
         self.exchange = exchange
         self.parser.expect(bodiless=head.startswith(b"HEAD "))
         if len(body) <= ONE_WRITE:
-            transport.write(head + body)
+            self._waiting = head + body
+            self._owner.turn.at_end(self)
         else:
             transport.write(head)
             self._unsent = memoryview(body)
             self._send_more()
+
+    def flush(self) -> None:
+        """The end of the turn in which something was to be sent."""
+        waiting, self._waiting = self._waiting, b""
+        transport = self._transport
+        if waiting and transport is not None and not transport.is_closing():
+            transport.write(waiting)
 
     def pause(self) -> None:
         if not self._paused and self._transport is not None and not self._transport.is_closing():
@@ -107,6 +121,7 @@ class Connection(asyncio.Protocol):
         """Close at once and tell nobody."""
         self.exchange = None
         self._unsent = None
+        self._waiting = b""
         if self._transport is not None:
             self._transport.abort()
 
@@ -182,7 +197,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         # An answer that came before the whole question leaves bytes in between that would belong to the next one.
-        whole = not self._unsent and not transport.get_write_buffer_size()
+        whole = not self._unsent and not self._waiting and not transport.get_write_buffer_size()
         if self.parser.reusable and whole and not transport.is_closing():
             self.exchange = None
             self._unsent = None
