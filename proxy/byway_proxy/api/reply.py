@@ -69,8 +69,9 @@ class Reply:
 
         Raises ClientGone.
         """
-        self._write(self._framed(data))
-        return not self._connection.writing_paused
+        connection = self._connection
+        connection.send(b"%x\r\n%s\r\n" % (len(data), data) if data and self._chunked else data)
+        return not connection.writing_paused
 
     @property
     def on_drained(self) -> Callable[[], None] | None:

@@ -1,7 +1,7 @@
 """Deadlines of everything in flight, looked after by one tick instead of a timer for each wait.
 
-A stream that gets fifty chunks a second would arm and cancel fifty timers; here a chunk stores one number. The
-price is that a deadline is noticed up to a tick late, which no deadline of ours minds.
+A stream that gets fifty chunks a second would arm and cancel fifty timers; here a chunk sets one flag. The
+price is that a deadline is noticed up to two ticks late, which no deadline of ours minds.
 """
 
 import asyncio
@@ -13,12 +13,15 @@ TICK_S = 0.05
 class Watch:
     """One wait. `at` is when it ends, in the loop's time; whoever waits moves it on."""
 
-    __slots__ = ("at", "expired", "total_at")
+    __slots__ = ("at", "expired", "heard", "idle_s", "total_at")
 
     def __init__(self, total_at: float, expired: Callable[[bool], None]) -> None:
         self.at = total_at
         self.total_at = total_at
         """The deadline of the whole request: no step may outlast it."""
+        self.idle_s = 0.0
+        self.heard = False
+        """Something came: the next tick moves `at` to `idle_s` from then. A chunk need not look at the clock."""
         self.expired = expired
         """Called once when `at` (False) or `total_at` (True) has passed."""
 
@@ -48,6 +51,10 @@ class Deadlines:
 
     def _tick(self) -> None:
         now = self._loop.time()
+        for watch in self._watches:
+            if watch.heard:
+                watch.heard = False
+                watch.at = min(watch.total_at, now + watch.idle_s)
         late = [w for w in self._watches if now >= w.at or now >= w.total_at]
         for watch in late:
             self._watches.discard(watch)

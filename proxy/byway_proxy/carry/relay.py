@@ -43,7 +43,8 @@ class Relay:
         assert attempt.stream is not None
         self._job, self._means, self._attempt, self._outlet = job, means, attempt, outlet
         self._stream: Stream = attempt.stream
-        self._idle_s = attempt.patience.idle_s
+        self._watch = attempt.watch
+        self._watch.idle_s = attempt.patience.idle_s
         self._blocked = False
         self._ended = False
         self.outcome = "ok"
@@ -64,7 +65,7 @@ class Relay:
         finally:
             self._outlet.on_drained = None
             self._left()
-            self._means.deadlines.remove(attempt.watch)
+            self._means.deadlines.remove(self._watch)
             attempt.exchange.close()
 
     def _open(self) -> None:
@@ -79,23 +80,25 @@ class Relay:
 
     def _take(self, data: bytes) -> None:
         """What has arrived, from within the loop's call. What it raises ends the exchange."""
-        events = self._stream.feed(data)
+        stream = self._stream
+        events = stream.feed(data)
         if events:
-            self._attempt.watch.at = min(self._attempt.watch.total_at, self._means.now() + self._idle_s)
+            self._watch.heard = True
             self._send(events[0] if len(events) == 1 else b"".join(events))
-        if self._stream.done and not self._ended:
+        if stream.done and not self._ended:
             self._close()
 
     def _send(self, data: bytes) -> None:
         if data and not self._outlet.send(data) and not self._blocked:
             self._blocked = True
             self._attempt.exchange.pause()
-            self._attempt.watch.at = self._means.now() + self._attempt.patience.blocked_s
+            self._watch.heard = False
+            self._watch.at = self._means.now() + self._attempt.patience.blocked_s
 
     def _resume(self) -> None:
         if self._blocked:
             self._blocked = False
-            self._attempt.watch.at = min(self._attempt.watch.total_at, self._means.now() + self._idle_s)
+            self._watch.heard = True
             self._attempt.exchange.resume()
 
     def _close(self) -> None:
@@ -110,7 +113,8 @@ class Relay:
         else:
             self._ended = True
             # It has answered; what is left is the end of its connection.
-            attempt.watch.at = self._means.now() + attempt.patience.tail_s
+            self._watch.heard = False
+            self._watch.at = self._means.now() + attempt.patience.tail_s
             self._speed()
             _, usage = attempt.settled_well()
             self._outlet.end(self._explained() + stream.usage_event(usage) + DONE)

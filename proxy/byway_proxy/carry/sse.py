@@ -29,8 +29,8 @@ class Splitter:
         if self._rest:
             data = self._rest + data
         events = data.split(b"\n\n")
-        self._rest = events.pop()
-        if len(self._rest) > MOST_EVENT_BYTES:
+        rest = self._rest = events.pop()
+        if rest and len(rest) > MOST_EVENT_BYTES:
             raise EventTooLarge(f"an event of more than {MOST_EVENT_BYTES} bytes")
         return events
 

@@ -165,8 +165,12 @@ class Exchange:
         """How many bytes nobody has read yet."""
         if not piece:
             return self._held
-        if self._sink is not None:
-            self._give(piece)
+        sink = self._sink
+        if sink is not None:
+            try:
+                sink(piece)
+            except Exception as error:
+                self.fail(error)
             return 0
         self._pieces.append(piece)
         self._held += len(piece)
@@ -179,7 +183,7 @@ class Exchange:
         self._finished = True
         if piece:
             if self._sink is not None:
-                self._give(piece)
+                self.take_body(piece)
             else:
                 self._pieces.append(piece)
         self._wake()
@@ -258,13 +262,6 @@ class Exchange:
         if self._connection is not None:
             self._connection.resume()
         return whole
-
-    def _give(self, piece: bytes) -> None:
-        assert self._sink is not None
-        try:
-            self._sink(piece)
-        except Exception as error:
-            self.fail(error)
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
