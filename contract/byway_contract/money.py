@@ -76,7 +76,7 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
 FREE = Price(input=0, output=0)
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens of one completed run.
 
     `prompt` includes `cached` and `cache_write`, and `completion` includes `reasoning`, as in OpenAI's usage;
@@ -90,7 +90,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning: int = 0
 
 
-class Cost(msgspec.Struct, frozen=True):
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """What one run costs, and its two parts. `total` is rounded once; the parts are for people to read."""
 
     total: int

@@ -5,10 +5,11 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp.web_protocol import RequestHandler
 from builders.gateway import Gateway, gateway, one_route
-from byway_proxy.api.connection import SHAPE
+from byway_proxy.api.connection import SHAPE, SHAPE_OF_BODIES
 from byway_proxy.api.server import Limits
 from fakes.provider import FakeProvider
 from fakes.reply import Reply
@@ -46,6 +47,7 @@ async def status_of_next(reader: asyncio.StreamReader) -> int:
 def test_aiohttp_still_has_the_names_that_the_short_way_leans_on(tmp_path: Path) -> None:
     async def story(_p: Gateway, _a: FakeProvider, _r: asyncio.StreamReader, _w: asyncio.StreamWriter) -> None:
         assert {name for name in SHAPE if not hasattr(RequestHandler, name)} == set()
+        assert {name for name in SHAPE_OF_BODIES if not hasattr(aiohttp.StreamReader, name)} == set()
 
     told(story, tmp_path)
 

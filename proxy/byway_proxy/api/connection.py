@@ -34,10 +34,19 @@ SHAPE = frozenset(
     {"_waiter", "_handler_waiter", "_messages", "_request_in_progress", "_keepalive_handle", "_keepalive_timeout"}
     | {"_next_keepalive_close_time", "_close", "_force_close", "_process_keepalive", "_reading_paused", "_parser"}
 )
+SHAPE_OF_BODIES = frozenset({"_buffer", "_buffer_offset", "_exception"})
 _KNOWN = all(hasattr(RequestHandler, name) for name in SHAPE)
+_BODIES_KNOWN = all(hasattr(StreamReader, name) for name in SHAPE_OF_BODIES)
 
 Serve = Callable[[RawRequestMessage, StreamReader, "Connection"], Coroutine[Any, Any, "Reply"]]
 """The one handler. It raises nothing but CancelledError."""
+
+
+def all_of(content: StreamReader) -> bytes:
+    """A body that is here whole, and that nobody has begun to read."""
+    if not _BODIES_KNOWN or content._exception is not None or content._buffer_offset:
+        return content.read_nowait(-1)
+    return b"".join(content._buffer)  # of one piece this is the piece itself
 
 
 class Listener(web.Server):

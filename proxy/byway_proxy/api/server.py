@@ -16,7 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from byway_process.logs import Log
 from msgspec import Struct
 
-from byway_proxy.api.connection import Connection, Listener
+from byway_proxy.api.connection import Connection, Listener, all_of
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import JSON, Reply
 from byway_proxy.carry.outlet import ClientGone
@@ -150,7 +150,7 @@ class Server:
     async def _body(self, message: RawRequestMessage, content: StreamReader, connection: Connection) -> bytes:
         most = self._limits.body_bytes
         if content.is_eof():
-            body = content.read_nowait(-1)
+            body = all_of(content)
             if len(body) > most:
                 raise _too_large(most)
             return body

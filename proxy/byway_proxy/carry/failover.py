@@ -42,7 +42,7 @@ OF_MODEL: tuple[Kind, ...] = ("context_length", "content_filter")
 NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "budget")
 
 
-class Refused(Struct, frozen=True):
+class Refused(Struct, frozen=True, gc=False):
     """An attempt failed before any content came."""
 
     kind: Kind
@@ -52,27 +52,27 @@ class Refused(Struct, frozen=True):
     """False: not a byte of the request left us, so the same endpoint may be tried again."""
 
 
-class Answered(Struct, frozen=True):
+class Answered(Struct, frozen=True, gc=False):
     """Its first content came (or, not streamed, the whole answer)."""
 
 
-class Broke(Struct, frozen=True):
+class Broke(Struct, frozen=True, gc=False):
     """The answer broke after content was delivered."""
 
     kind: Kind = "cut"
     status: int | None = None
 
 
-class Left(Struct, frozen=True):
+class Left(Struct, frozen=True, gc=False):
     """The client is gone."""
 
 
-class Try(Struct, frozen=True):
+class Try(Struct, frozen=True, gc=False):
     candidate: Candidate
     after_s: float = 0.0
 
 
-class Deliver(Struct, frozen=True):
+class Deliver(Struct, frozen=True, gc=False):
     candidate: Candidate
 
 
@@ -86,6 +86,11 @@ Order = Try | Deliver | GiveUp
 
 class Failover:
     """One request's way through its candidates. Every fact answers the last `Try` or `Deliver`."""
+
+    __slots__ = (
+        "_at", "_broke_off", "_candidates", "_dice", "_fallbacks", "_most", "_paid", "_refusals", "_refused_groups",
+        "_retries", "_state", "_tries", "attempts",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -40,10 +40,13 @@ class Standing(IntEnum):
 class Attempt:
     """A place taken at an endpoint, until `Health.end` gives it back."""
 
-    __slots__ = ("began", "open", "slot", "trial")
+    __slots__ = ("account", "began", "open", "slot", "state", "trial")
 
-    def __init__(self, slot: Slot, began: float, trial: bool) -> None:
-        self.slot, self.began, self.trial, self.open = slot, began, trial, True
+    def __init__(
+        self, slot: Slot, state: EndpointHistory, account: AccountHistory, began: float, trial: bool
+    ) -> None:
+        self.slot, self.state, self.account, self.began, self.trial = slot, state, account, began, trial
+        self.open = True
 
 
 class Health:
@@ -131,7 +134,7 @@ class Health:
         state.attempts += 1
         trial = state.ejected_until is not None and now >= state.ejected_until and not state.on_trial
         state.on_trial = state.on_trial or trial
-        return Attempt(slot, now, trial)
+        return Attempt(slot, state, account, now, trial)
 
     def end(self, attempt: Attempt) -> None:
         """Gives the place back. A second call does nothing."""
@@ -140,7 +143,7 @@ class Health:
         attempt.open = False
         if attempt.slot.caps:
             self.places.give_back(attempt.slot)
-        state = self._endpoint(attempt.slot)
+        state = attempt.state
         state.inflight -= 1
         if attempt.trial:
             state.on_trial = False
@@ -148,9 +151,8 @@ class Health:
     def answered(self, attempt: Attempt, now: float, first_token_ms: float | None = None) -> None:
         """Content came. Say it once an attempt, at its first token, or at its end if it is not streamed (then
         without a time: a whole answer's is no first token's)."""
-        state = self._endpoint(attempt.slot)
-        account = self._account(attempt.slot.account_id)
-        account.last_ok = now
+        state = attempt.state
+        attempt.account.last_ok = now
         state.in_a_row = 0.0
         state.recent += 1
         state.rate -= self.limits.smoothing * state.rate
@@ -159,14 +161,14 @@ class Health:
         self._recover(attempt, state, now)
 
     def streamed(self, attempt: Attempt, now: float, tokens_per_s: float) -> None:
-        self._endpoint(attempt.slot).speeds.add(now, tokens_per_s)
+        attempt.state.speeds.add(now, tokens_per_s)
 
     def failed(self, attempt: Attempt, trouble: Trouble, now: float, dice: Dice) -> None:
         kind, slot = trouble.kind, attempt.slot
         weight = FAILURES.get(kind)
         if weight is None and kind not in RESTS_ENDPOINT and kind not in RESTS_ACCOUNT:
             return
-        state, account = self._endpoint(slot), self._account(slot.account_id)
+        state, account = attempt.state, attempt.account
         state.failures += 1
         account.failures += 1
         state.last_error = account.last_error = (kind, now, trouble.status)

@@ -55,7 +55,7 @@ class Preferences(Struct, frozen=True):
 PLAIN = Preferences()
 
 
-class Wanted(Struct, frozen=True):
+class Wanted(Struct, frozen=True, gc=False):
     namespace: str
     """The caller's."""
     models: tuple[str, ...]

@@ -16,7 +16,7 @@ MOST_TOKENS = 1_000_000_000
 _APIS_WITHOUT_OUTPUT = frozenset({"embeddings"})
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """Nanodollars; `cost - billed` is absorbed. `usage` and `usage_from` are what was charged for."""
 
     cost: int
