@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from byway_contract.money import MOST, Price, Usage, cost
+from byway_contract.money import MOST, Cost, Price, Usage, cost
 
 Outcome = Literal["ok", "failed", "client_cancel", "upstream_cut", "crash"]
 UsageFrom = Literal["provider", "estimated", "unknown"]
@@ -141,9 +141,13 @@ def owed(price: Price | None, usage: Usage, usage_from: UsageFrom) -> int:
     Nothing where there is no price, and nothing where nobody knows what was used (a refused attempt, a crash).
     Raises ValueError if the tokens do not add up.
     """
-    if price is None or usage_from == "unknown":
-        return 0
-    return min(cost(usage, price).total, MOST)
+    parts = parts_owed(price, usage, usage_from)
+    return 0 if parts is None else min(parts.total, MOST)
+
+
+def parts_owed(price: Price | None, usage: Usage, usage_from: UsageFrom) -> Cost | None:
+    """The same in its parts, for people to read; None where nothing is owed for want of a price or of usage."""
+    return None if price is None or usage_from == "unknown" else cost(usage, price)
 
 
 _encoder = msgspec.json.Encoder()

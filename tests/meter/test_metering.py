@@ -76,7 +76,7 @@ def test_an_attempt_is_settled_exactly_once(tmp_path: Path) -> None:
     meter.begin(intent("a"))
     with pytest.raises(AssertionError, match="begins twice"):
         meter.begin(intent("a"))
-    settled = meter.settle("a", "ok", USAGE, "provider", answered=True, finish="stop", status=200)
+    settled = meter.settle("a", "ok", USAGE, "provider", answered=True, finish="stop", status=200).record
     assert (settled.at, settled.cost, settled.billed) == (9.0, COST, COST)
     with pytest.raises(AssertionError, match="settled twice"):
         meter.settle("a", "ok", answered=True)

@@ -10,7 +10,7 @@ its place back and settles once.
 
 import asyncio
 
-from byway_contract.money import Usage, cost
+from byway_contract.money import Usage
 from byway_contract.records import Intent, Outcome, Settle, UsageFrom
 from byway_contract.table import NO_DEFAULTS
 
@@ -25,6 +25,7 @@ from byway_proxy.carry.upstream.failures import Failure
 from byway_proxy.choose.choose import Candidate
 from byway_proxy.choose.trouble import Kind, Trouble
 from byway_proxy.meter.ids import attempt_id
+from byway_proxy.meter.meter import Settled
 
 NOTHING = Usage()
 ERROR_BYTES = 64 * 1024
@@ -103,7 +104,7 @@ class Attempt:
         answered: bool,
         reason: str,
         status: int = 0,
-    ) -> Settle | None:
+    ) -> Settled | None:
         """Ends the attempt everywhere: the socket, the watch, the place, the log. None if it had ended before."""
         if self._settled:
             return None
@@ -115,7 +116,7 @@ class Attempt:
         if self._place is not None:
             self._means.health.end(self._place)
         said = self.stream or self.whole
-        settle = self._means.meter.settle(
+        settled = self._means.meter.settle(
             self._id, outcome, usage, usage_from,
             answered=answered, reason=reason, status=status or self.exchange.status,
             first_token_ms=self.first_token_ms,
@@ -124,20 +125,15 @@ class Attempt:
             native_finish=said.native_finish[:64] if said else "",
             upstream_id=said.upstream_id if said else "",
         )  # fmt: skip
-        self._count(settle)
-        return settle
+        self._count(settled.record)
+        return settled
 
-    def settled_well(self) -> tuple[Settle | None, bytes]:
-        """The end of an answer that came whole: its record, and its `usage` as the client reads it."""
+    def settled_well(self) -> bytes:
+        """The end of an answer that came whole: its `usage` as the client reads it."""
         usage, source = self.used()
-        settle = self.settle("ok", usage, source, answered=True, reason="")
-        return settle, self.usage_of(settle, usage)
-
-    def usage_of(self, settle: Settle | None, usage: Usage) -> bytes:
-        price = self._intent.price
-        counted = settle.usage if settle is not None else usage
-        parts = cost(counted, price) if price is not None else None
-        return usage_bytes(counted, parts, settle.billed if settle is not None else 0, self._intent.byok)
+        settled = self.settle("ok", usage, source, answered=True, reason="")
+        assert settled is not None, "an attempt that answers has not been settled yet"
+        return usage_bytes(settled.record.usage, settled.parts, settled.record.billed, self._intent.byok)
 
     def used(self) -> tuple[Usage, UsageFrom]:
         """What the provider says was used; where it does not, a token for four bytes sent, one for each chunk."""

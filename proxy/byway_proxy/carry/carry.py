@@ -42,7 +42,11 @@ async def carry(job: Job, means: Means, outlet: Outlet) -> str:
     finally:
         if comments is not None:
             comments.stop()
-    outcome = await _delivered(job, means, attempt, outlet)
+    if attempt.stream is None:
+        deliver_whole(job, attempt, outlet)
+        outcome = "ok"
+    else:
+        outcome = await _relayed(job, means, attempt, outlet)
     means.tally.durations.add(means.now() - began)
     return outcome
 
@@ -77,10 +81,7 @@ async def _answered(job: Job, means: Means, ends_at: float) -> Attempt:
         raise
 
 
-async def _delivered(job: Job, means: Means, attempt: Attempt, outlet: Outlet) -> str:
-    if attempt.stream is None:
-        deliver_whole(job, attempt, outlet)
-        return "ok"
+async def _relayed(job: Job, means: Means, attempt: Attempt, outlet: Outlet) -> str:
     relay = Relay(job, means, attempt, outlet)
     means.tally.streams += 1
     try:

@@ -29,8 +29,7 @@ CUT = (502, "provider_unavailable", "the provider disconnected in the middle of 
 def deliver_whole(job: Job, attempt: Attempt, outlet: Outlet) -> None:
     """Settles, then writes. Raises ClientGone."""
     assert attempt.whole is not None
-    _, usage = attempt.settled_well()
-    body = attempt.whole.bytes_with(attempt.identity, usage)
+    body = attempt.whole.bytes_with(attempt.identity, attempt.settled_well())
     if job.explained is not None:
         body = body[:-1] + b',"byway":' + job.explained + b"}"
     outlet.whole(200, JSON + job.headers, body)
@@ -116,7 +115,7 @@ class Relay:
             self._watch.heard = False
             self._watch.at = self._means.now() + attempt.patience.tail_s
             self._speed()
-            _, usage = attempt.settled_well()
+            usage = attempt.settled_well()
             self._outlet.end(self._explained() + stream.usage_event(usage) + DONE)
 
     def _cut(self, kind: Kind) -> None:

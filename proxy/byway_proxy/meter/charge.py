@@ -6,8 +6,8 @@ even where the provider charges for it.
 """
 
 import msgspec
-from byway_contract.money import Usage
-from byway_contract.records import Intent, UsageFrom, owed
+from byway_contract.money import MOST, Cost, Usage
+from byway_contract.records import Intent, UsageFrom, parts_owed
 
 MOST_TOKENS = 1_000_000_000
 """A thousand of the longest contexts: no attempt has more, whatever a provider says."""
@@ -23,6 +23,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     billed: int
     usage: Usage
     usage_from: UsageFrom
+    parts: Cost | None
+    """Of `cost`; None where there is no price."""
 
 
 def charge(intent: Intent, usage: Usage, usage_from: UsageFrom, *, answered: bool, finish: str) -> Charge:
@@ -33,9 +35,10 @@ def charge(intent: Intent, usage: Usage, usage_from: UsageFrom, *, answered: boo
     if not _adds_up(usage):
         possible = _possible(usage)
         usage, usage_from = possible, "estimated" if usage_from == "provider" else usage_from
-    cost = owed(intent.price, usage, usage_from)
+    parts = parts_owed(intent.price, usage, usage_from)
+    cost = 0 if parts is None else min(parts.total, MOST)
     paid = answered and not _empty(intent, usage, finish)
-    return Charge(cost, cost if paid else 0, usage, usage_from)
+    return Charge(cost, cost if paid else 0, usage, usage_from, parts)
 
 
 def _empty(intent: Intent, usage: Usage, finish: str) -> bool:

@@ -9,13 +9,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from byway_contract.money import Usage
+import msgspec
+from byway_contract.money import Cost, Usage
 from byway_contract.records import Intent, Outcome, Settle, UsageFrom
 
 from byway_proxy.meter.charge import charge
 from byway_proxy.meter.log import Log, LogFull
 
 NO_USAGE = Usage()
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """An attempt's end, as it was written down, and the parts of its cost."""
+
+    record: Settle
+    parts: Cost | None
 
 
 class Meter:
@@ -63,10 +71,10 @@ class Meter:
         finish: str = "",
         native_finish: str = "",
         upstream_id: str = "",
-    ) -> Settle:
+    ) -> Settled:
         """How the attempt ended; `answered`: its run is the one that the client was given. Never raises LogFull.
 
-        The record returned has the cost and what of it is billed.
+        What is returned has the cost and what of it is billed.
         """
         intent = self.open.pop(attempt, None)
         assert intent is not None, f"attempt {attempt} was never begun, or is settled twice"
@@ -92,7 +100,7 @@ class Meter:
         self.absorbed += charged.cost - charged.billed
         if self._owed or not self._wrote(record):
             self._owed.append(record)
-        return record
+        return Settled(record, charged.parts)
 
     def _wrote(self, record: Settle) -> bool:
         try:

@@ -77,12 +77,16 @@ class Exchange:
             raise self._failure
         connection = self._client.take(self._origin)
         if connection is not None:
-            await self._ask(connection)
+            self._ask(connection)
+            if self._failure is None:
+                await self._wait()
             if not self._was_stale():
                 self._head_or_raise()
                 return
             self._failure = None
-        await self._ask(await self._opened())
+        self._ask(await self._opened())
+        if self._failure is None:
+            await self._wait()
         self._head_or_raise()
 
     async def read(self) -> bytes:
@@ -196,12 +200,10 @@ class Exchange:
 
     # Their pieces.
 
-    async def _ask(self, connection: "Connection") -> None:
+    def _ask(self, connection: "Connection") -> None:
         self._connection = connection
         self.sent = True
         connection.send(self, self._head, self._body)
-        if self._failure is None:
-            await self._wait()
 
     def _was_stale(self) -> bool:
         """Gone before any byte of an answer (after one it would be `cut`), and not told to end by somebody."""
