@@ -69,7 +69,7 @@ class Listener(web.Server):
 
 
 class Connection(RequestHandler):
-    __slots__ = ("_idle", "_outgoing", "_serve", "_task", "_turn", "on_drained")
+    __slots__ = ("_idle", "_outgoing", "_serve", "_task", "_turn", "keeps_up", "on_drained")
 
     def __init__(self, manager: web.Server, serve: Serve, turn: Turn, **how: Any) -> None:
         super().__init__(manager, **how)
@@ -77,6 +77,8 @@ class Connection(RequestHandler):
         self._turn = turn
         self._outgoing: list[bytes] = []
         """To be sent when this turn ends."""
+        self.keeps_up = True
+        """The client reads what it is sent."""
         self._task: asyncio.Task[None] | None = None
         """Answers a request that aiohttp's task knows nothing of."""
         self._idle: asyncio.Future[None] | None = None
@@ -90,10 +92,9 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ClientGone("the client has left")
-        if data:
-            if not self._outgoing:
-                self._turn.at_end(self)
-            self._outgoing.append(data)
+        if not self._outgoing:
+            self._turn.at_end(self)
+        self._outgoing.append(data)
 
     def flush(self) -> None:
         outgoing, transport = self._outgoing, self.transport
@@ -123,8 +124,13 @@ class Connection(RequestHandler):
         if self._task is not None:
             self._task.cancel()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.keeps_up = False
+
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.keeps_up = True
         if self.on_drained is not None:
             self.on_drained()
 

@@ -18,10 +18,8 @@ EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel
 class Connection(Protocol):
     """A client's, as far as an answer needs it."""
 
+    keeps_up: bool
     on_drained: Callable[[], None] | None
-
-    @property
-    def writing_paused(self) -> bool: ...
 
     def send(self, data: bytes) -> None:
         """Raises ClientGone."""
@@ -71,7 +69,7 @@ class Reply:
         """
         connection = self._connection
         connection.send(b"%x\r\n%s\r\n" % (len(data), data) if data and self._chunked else data)
-        return not connection.writing_paused
+        return connection.keeps_up
 
     @property
     def on_drained(self) -> Callable[[], None] | None:

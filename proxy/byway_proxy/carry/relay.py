@@ -83,16 +83,21 @@ class Relay:
         events = stream.feed(data)
         if events:
             self._watch.heard = True
-            self._send(events[0] if len(events) == 1 else b"".join(events))
+            if not self._outlet.send(events[0] if len(events) == 1 else b"".join(events)) and not self._blocked:
+                self._block()
         if stream.done and not self._ended:
             self._close()
 
     def _send(self, data: bytes) -> None:
         if data and not self._outlet.send(data) and not self._blocked:
-            self._blocked = True
-            self._attempt.exchange.pause()
-            self._watch.heard = False
-            self._watch.at = self._means.now() + self._attempt.patience.blocked_s
+            self._block()
+
+    def _block(self) -> None:
+        """The client does not keep up."""
+        self._blocked = True
+        self._attempt.exchange.pause()
+        self._watch.heard = False
+        self._watch.at = self._means.now() + self._attempt.patience.blocked_s
 
     def _resume(self) -> None:
         if self._blocked:

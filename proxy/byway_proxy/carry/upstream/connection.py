@@ -149,10 +149,11 @@ class Connection(asyncio.Protocol):
         if not exchange.status:
             exchange.take_head(parser.status, parser.headers, parser.by_name)
         pieces = parser.pieces
-        body = b""
         if pieces:
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
+        else:
+            body = b""
         if parser.complete:
             self._end(exchange)
             exchange.finish(body)

@@ -83,9 +83,10 @@ class Parser:
 
     def feed(self, data: bytes) -> None:
         """Raises Malformed. After `complete` nothing raises any more; it only ceases to be `reusable`."""
-        if not self._bytes and not self.head_done and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
+        if not self.head_done and not self._bytes and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
             raise Malformed("the answer does not begin with HTTP/1")
-        self._long = self._bytes + len(data) > self._limits.head_bytes
+        size = len(data)
+        self._long = self._bytes + size > self._limits.head_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -97,11 +98,11 @@ class Parser:
             self._look_behind(data)
             return
         # A real server (llama.cpp's) writes the end of the last chunk in pieces.
-        self._tail = data[-4:] if len(data) > 3 else (self._tail + data)[-4:]
+        self._tail = data[-4:] if size > 3 else (self._tail + data)[-4:]
         if self.pieces:
             self._bytes = 0
         else:
-            self._bytes += len(data)
+            self._bytes += size
             if self._long:
                 raise Malformed(f"{self._limits.head_bytes} bytes without a byte of the body")
 
