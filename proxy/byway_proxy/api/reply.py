@@ -11,6 +11,8 @@ from typing import Protocol
 from aiohttp import web
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+# What most chunks of a stream begin with, written once.
+_SIZES = [b"%x\r\n" % size for size in range(1024)]
 JSON = b"Content-Type: application/json\r\n"
 EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 
@@ -68,7 +70,7 @@ class Reply:
         Raises ClientGone.
         """
         connection = self._connection
-        connection.send(b"%x\r\n%s\r\n" % (len(data), data) if data and self._chunked else data)
+        connection.send(self._framed(data))
         return connection.keeps_up
 
     @property
@@ -91,7 +93,8 @@ class Reply:
     def _framed(self, data: bytes) -> bytes:
         if not self._chunked or not data:
             return data
-        return b"%x\r\n%s\r\n" % (len(data), data)
+        size = len(data)
+        return b"".join((_SIZES[size] if size < len(_SIZES) else b"%x\r\n" % size, data, b"\r\n"))
 
     def _write(self, data: bytes) -> None:
         self._connection.send(data)

@@ -50,7 +50,8 @@ class Stream:
         self._splitter = Splitter()
         self._head = b"data: " + identity.head(_CHUNK)
         self._foot = b""
-        self._around: tuple[bytes, bytes] | None = None
+        self._around: tuple[bytes, bytes, int, int] | None = None
+        """What stands before and behind the choices, and where they are."""
         self._print = b""
         self.content = False
         self.chunks = 0
@@ -72,7 +73,7 @@ class Stream:
         around = self._around
         for event in events:
             if around is not None and event.startswith(around[0]) and event.endswith(around[1]):
-                choices = event[len(around[0]) : -len(around[1])]
+                choices = event[around[2] : around[3]]
                 if choices.endswith(b"}]") and _NO_FINISH in choices and _FINISH not in choices:
                     self.chunks += 1
                     out.append(self._head + choices + self._foot)
@@ -147,6 +148,6 @@ class Stream:
         raw = bytes(choices)
         before, found, behind = event.partition(raw)
         if found and behind and _NO_FINISH in raw:
-            self._around = (before, behind)
+            self._around = (before, behind, len(before), -len(behind))
             self._head = self._opening() + b',"choices":'
             self._foot = rest + b"}\n\n"
