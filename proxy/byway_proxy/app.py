@@ -1,6 +1,7 @@
 """The proxy as a process: its parts put together, how it begins, and how it ends without breaking a stream."""
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -172,10 +173,18 @@ class Proxy:
                 await self.server.idle.wait()
         except TimeoutError:
             self._log.warning("requests outlast the drain and are cut", inflight=self.server.inflight)
+            await self._cut()
         await self.server.shut_down(CUT_S)
         self.meter.catch_up()
         if not await self.shipper.flush(5.0):
             self._log.warning("records are left for the next start to ship", records=self.records.unshipped)
+
+    async def _cut(self) -> None:
+        """Streams end with an error that their clients understand, not in the middle of a chunk."""
+        self.deadlines.expire_all()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CUT_S):
+                await self.server.idle.wait()
 
     def _not_ready(self) -> str:
         if self._draining:

@@ -55,7 +55,6 @@ class Attempt:
         self._id = attempt_id(int(means.wall() * 1000), means.random_bytes(10))
         self.identity = Identity(job.generation, job.created, slot.endpoint.model, slot.account.display_name)
         self._intent = self._described(number)
-        self._place = means.health.begin(slot, self._began)
         self._settled = False
         self.first_token_ms: float | None = None
         self.held: list[bytes] = []
@@ -70,6 +69,8 @@ class Attempt:
             head.origin, head.with_length(len(body)), body, connect_s=self.patience.connect_s
         )
         self.watch = Watch(ends_at, self._expired)
+        # Last, since what is taken here must be given back: nothing above may raise after it.
+        self._place = means.health.begin(slot, self._began)
 
     async def run(self) -> Answered | Refused:
         """Raises LogFull if the log cannot take the INTENT: then nothing was sent."""
