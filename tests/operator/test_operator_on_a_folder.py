@@ -53,8 +53,9 @@ class Asked:
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         end = time.monotonic() + 5
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for is another process's to say
             assert time.monotonic() < end
+            await asyncio.sleep(0)
 
     async def has_problems(self) -> bool:
         # A file written a moment ago is in doubt before it is called broken.
