@@ -29,7 +29,9 @@ FORGETFUL = Limits(eject=False, outage_s=0.0, rest_most_s=0.0)
 WORDS = "Hello from the fake provider."
 # A whole answer says nothing before it is there, however long it takes; so it can only hang in the middle.
 _HANG_WHOLE = Reply(kind="hold", after=1)
-WAIT_S = 0.25
+HANG_S, WAIT_S = 1.0, 20.0
+"""How long the proxy waits for a first word: for the one that never comes, and otherwise. The provider that answers
+is held to it too, in the same process as everybody else, so it is not shorter."""
 
 
 @dataclass
@@ -51,10 +53,9 @@ async def meet(fault: str, folder: Path, requests: int, at_a_time: int) -> Met:
     """Every other request is streamed."""
     met = Met(fault, requests)
     async with _faulty(fault) as bad, FakeProvider() as good:
-        table = one_route(bad, good)
-        async with gateway(
-            folder, table, health=FORGETFUL, first_token_s=WAIT_S, idle_s=WAIT_S, request_s=60.0
-        ) as proxy:
+        wait_s = HANG_S if fault == "hold_before_content" else WAIT_S
+        how = {"first_token_s": wait_s, "idle_s": wait_s, "request_s": 60.0}
+        async with gateway(folder, one_route(bad, good), health=FORGETFUL, **how) as proxy:
             began = time.monotonic()
             await _ask_all(proxy, met, at_a_time)
             met.seconds = time.monotonic() - began
