@@ -42,6 +42,10 @@ catalog: $(venv)/made ## compile the catalogue of models and prices anew from it
 bench: $(venv)/made ## our speed on this machine
 	@$(bin)/python -m bench
 
+.PHONY: faults
+faults: $(venv)/made ## sixteen faults of a provider, a thousand requests each: how many clients notice
+	@$(bin)/python bench/faults.py
+
 .PHONY: lock
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \

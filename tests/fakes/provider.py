@@ -112,6 +112,8 @@ class FakeProvider:
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
+        if self._placeholder:
+            return
         # Bound and not listening: nobody else gets the port, and a connect to it is refused.
         self._placeholder = socket.socket()
         self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

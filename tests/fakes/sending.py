@@ -139,12 +139,13 @@ class Sending:
                 if await self._fault():
                     return
             content += event.tokens
+            # Before it is written: a client that leaves while it is has been sent it.
+            self._bill(event.tokens, event.tokens if event.reasoning else 0)
             waiting += wire.sse(event.data, reply.crlf)
             if written % reply.per_write == 0:
                 await self._body(waiting)
                 waiting = b""
                 await asyncio.sleep(reply.gap_s)
-            self._bill(event.tokens, event.tokens if event.reasoning else 0)
             self._served.usage_sent = self._served.usage_sent or event.usage
         await self._body(waiting + (wire.sse("[DONE]", reply.crlf) if reply.done else b""))
 

@@ -1,0 +1,29 @@
+"""The fake provider as a process of its own, for tests of whole processes and of memory."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parents[1]
+
+
+@contextmanager
+def provider(tmp_path: Path, name: str, **always: Any) -> Iterator[tuple[str, Path]]:
+    """Its base URL, and the file of what it served."""
+    truth, script = tmp_path / f"{name}.jsonl", tmp_path / f"{name}.json"
+    script.write_text(json.dumps({"always": always}))
+    command = [sys.executable, "-m", "fakes.provider", "--truth", truth, "--script", script, "--for-s", "100"]
+    with subprocess.Popen([str(w) for w in command], cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"], truth
+        finally:
+            process.kill()
+
+
+def served(truth: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in truth.read_text().splitlines()] if truth.exists() else []
