@@ -5,14 +5,15 @@ held), the bodies of all requests together, and the time for either.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import StreamReader, web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from byway_process.logs import Log
 from msgspec import Struct
 
@@ -21,6 +22,10 @@ from byway_proxy.api.reply import JSON, Reply
 from byway_proxy.carry.outlet import ClientGone
 
 MIB = 1024 * 1024
+VERSIONS = ((1, 1), (1, 0))
+# What of a wrong request line is said back: words a person can have meant, and no stranger's bytes.
+_SHOWN_PATH = re.compile(r"/[A-Za-z0-9/_.-]{0,99}")
+_SHOWN_METHOD = re.compile(r"[A-Z]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,6 @@ class Server:
         held = 0
         try:
             handler, path = self._route(request)
-            if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await self._body(request) if request.body_exists else b""
             held = len(body)
             self._held += held
@@ -105,7 +108,7 @@ class Server:
         except ClientGone:
             reply.keep_alive = False
         except Exception as error:  # a bug of ours must not cost a client its answer, nor tell it anything
-            self._log.error("a request failed by our own fault", exception=type(error).__name__, at=_where(error))
+            self._log.error("a request failed by our own fault", exception=type(error).__name__, where=_where(error))
             self._answer_error(reply, ApiError(500, "internal error; it has been logged", "server"))
         finally:
             self._held -= held
@@ -126,6 +129,8 @@ class Server:
             reply.keep_alive = False
 
     def _route(self, request: web.BaseRequest) -> tuple[Handler, str]:
+        if request.version not in VERSIONS:
+            raise ApiError(400, "this is not a request of HTTP/1.1 or HTTP/1.0")
         path = request.raw_path.partition("?")[0]
         path = path.removeprefix("/api") if path.startswith("/api/") else path
         method = "GET" if request.method == "HEAD" else request.method
@@ -137,32 +142,41 @@ class Server:
         return handler, path
 
     def _nothing_here(self, method: str, path: str) -> ApiError:
-        shown = unquote(path)[:200]
         others = sorted({m for m, p in self._routes if p == path})
         if others:
-            return ApiError(405, f"{method} {shown}: use {' or '.join(others)}", "invalid_request")
-        known = ", ".join(sorted(p.rstrip("/") for p in self._paths))
+            shown = method if _SHOWN_METHOD.fullmatch(method) else "this method"
+            return ApiError(405, f"{shown} {path}: use {' or '.join(others)}", "invalid_request")
+        shown = path if _SHOWN_PATH.fullmatch(path) else "this path"
+        known = ", ".join(sorted({p.rstrip("/") for p in self._paths}))
         return ApiError(404, f"nothing at {shown}; there is: {known}", "not_found")
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         most = self._limits.body_bytes
         if (request.content_length or 0) > most:
             raise _too_large(most)
-        content = request.content
-        if content.is_eof():
-            body = content.read_nowait(-1)
-            if len(body) > most:
-                raise _too_large(most)
-            return body
+        headers, content = request.headers, request.content
+        if request.content_length is None and headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise ApiError(400, "Transfer-Encoding: of all codings only `chunked` is understood here")
+        if "Expect" in headers:
+            _invite(request)
         try:
+            if content.is_eof() and content.exception() is None:
+                return self._whole_body(content.read_nowait(-1), most)
             async with asyncio.timeout(self._limits.body_s):
                 return await self._slow_body(content, most)
         except TimeoutError as error:
             raise ApiError(408, f"the body did not arrive within {self._limits.body_s:g} s") from error
         except web.PayloadAccessError as error:
             raise ClientGone("the client has left") from error
-        except (web.HTTPException, ValueError) as error:
+        except RequestPayloadError as error:
             raise ApiError(400, "the body's encoding or framing is broken; send it again") from error
+
+    def _whole_body(self, body: bytes, most: int) -> bytes:
+        if len(body) > most:
+            raise _too_large(most)
+        if self._held + len(body) > self._limits.bodies_bytes:
+            raise _too_many()
+        return body
 
     async def _slow_body(self, content: StreamReader, most: int) -> bytes:
         body = bytearray()
@@ -173,14 +187,25 @@ class Server:
                 if len(body) > most:
                     raise _too_large(most)
                 if self._held > self._limits.bodies_bytes:
-                    raise ApiError(503, "too many large requests at once; try again shortly", retry_after_s=1.0)
+                    raise _too_many()
             return bytes(body)
         finally:
             self._held -= len(body)
 
 
+def _invite(request: web.BaseRequest) -> None:
+    """A client that asks whether its body is wanted, before it sends it, hears yes."""
+    asks = request.headers["Expect"].lower() == "100-continue" and request.version >= (1, 1)
+    if asks and not request.content.is_eof() and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def _too_large(most: int) -> ApiError:
     return ApiError(413, f"the body is larger than {most // MIB} MiB; send less, or have the limit raised")
+
+
+def _too_many() -> ApiError:
+    return ApiError(503, "too many large requests at once; try again shortly", retry_after_s=1.0)
 
 
 def _where(error: BaseException) -> str:
@@ -219,9 +244,10 @@ class _Connection(RequestHandler):
     ) -> web.StreamResponse:
         reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
         error = ApiError(status, f"this is not a request that HTTP/1.1 allows: {reason}")
-        response = web.Response(status=status, body=error.body(), content_type="application/json")
-        response.force_close()
-        return response
+        reply = Reply(request, self, keep_alive=False)
+        with suppress(ClientGone):
+            reply.whole(status, JSON, error.body())
+        return reply  # type: ignore[return-value] # as in `_handle`
 
     def log_exception(self, *args: object, **kw: object) -> None:
         """Said by `handle_error`, to the one whom it concerns."""
