@@ -53,7 +53,7 @@ class Asked:
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         end = time.monotonic() + 5
-        while not await condition():  # noqa: ASYNC110 - what is waited for is another process's to say
+        while not await condition():
             assert time.monotonic() < end
             await asyncio.sleep(0)
 

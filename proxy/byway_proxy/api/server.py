@@ -108,7 +108,8 @@ class Server:
         except ClientGone:
             reply.keep_alive = False
         except Exception as error:  # a bug of ours must not cost a client its answer, nor tell it anything
-            self._log.error("a request failed by our own fault", exception=type(error).__name__, where=_where(error))
+            kind = type(error).__name__
+            self._log.error("a request failed by our own fault", exception=kind, where=_where(error))
             self._answer_error(reply, ApiError(500, "internal error; it has been logged", "server"))
         finally:
             self._held -= held
