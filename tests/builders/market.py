@@ -17,7 +17,9 @@ Providers = Mapping[str, FakeProvider]
 Story = Callable[[Gateway, Providers], Awaitable[None]]
 
 
-def told(story: Story, folder: Path, table_of: Callable[[Providers], Table], slugs: str = "abc", **how: Any) -> None:
+def told(
+    story: Story, folder: Path, table_of: Callable[[Providers], Table], slugs: str = "abc", **how: Any
+) -> None:
     """`how` goes to the gateway."""
 
     async def tell() -> None:
@@ -45,7 +47,9 @@ def market(
 
     def of(at: Providers) -> Table:
         keys = [key(slug, at, **(accounts or {}).get(slug, {})) for slug in at]
-        offers = [endpoint(f"team-a/{slug}", model, price, **(endpoints or {}).get(slug, {})) for slug, price in priced]
+        offers = [
+            endpoint(f"team-a/{slug}", model, price, **(endpoints or {}).get(slug, {})) for slug, price in priced
+        ]
         return table(keys, offers + (more or []), routes, anonymous="team-a")
 
     return of
