@@ -1,4 +1,4 @@
-"""What a model's name leads to, asked through the API: routes, fallbacks, lists, shared names, and no name at all."""
+"""What a model's name leads to, asked through the API: routes, fallbacks, lists, shared names, and no name."""
 
 from collections import Counter
 from pathlib import Path

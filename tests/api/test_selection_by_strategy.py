@@ -1,4 +1,4 @@
-"""Who answers under each strategy of a route, asked through the API. The dice are seeded, so frequencies are exact."""
+"""Who answers under each strategy of a route, asked through the API. The dice are seeded: frequencies are exact."""
 
 import asyncio
 from collections import Counter

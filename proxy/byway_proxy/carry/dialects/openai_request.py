@@ -92,8 +92,8 @@ def read(body: bytes) -> ChatRequest:
 def body_for(
     request: ChatRequest, upstream_model: str, of_route: Fields | None = None, quirks: tuple[str, ...] = ()
 ) -> bytes:
-    """The request as this provider is sent it. `of_route` goes before what the caller said of the same; `quirks` are
-    the account's."""
+    """The request as this provider is sent it. `of_route` goes before what the caller said of the same; `quirks`
+    are the account's."""
     rest, more = request.rest, b""
     if of_route:
         more = b"," + _encode(of_route)[1:-1]
