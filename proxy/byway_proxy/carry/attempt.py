@@ -254,12 +254,11 @@ class Attempt:
         return "first_token_timeout" if waiting else "timeout"
 
     def _body(self) -> bytes:
-        route, request = self.candidate.slot.route, self._job.request
-        upstream = self.candidate.slot.endpoint.upstream_model
-        if route is None or (route.defaults == NO_DEFAULTS and route.max_output_tokens is None):
-            return openai_request.body_for(request, upstream)
-        added = openai_request.added_by_route(request, route.defaults, route.max_output_tokens)
-        return openai_request.body_for(request, upstream, added)
+        slot, request = self.candidate.slot, self._job.request
+        route, upstream, of_route = slot.route, slot.endpoint.upstream_model, None
+        if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
+            of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
+        return openai_request.body_for(request, upstream, of_route, slot.account.quirks)
 
     def _described(self, number: int) -> Intent:
         slot, job, about = self.candidate.slot, self._job, self._job.about

@@ -135,7 +135,7 @@ class Relay:
         usage, source = attempt.used()
         attempt.settle("upstream_cut", usage, source, answered=True, reason=kind)
         code, error_type, message = CUT_MESSAGES.get(kind, CUT)
-        self._outlet.end(self._stream.error_event(code, error_type, message) + DONE)
+        self._outlet.end(self._explained() + self._stream.error_event(code, error_type, message) + DONE)
 
     def _left(self) -> None:
         if not self._ended:
