@@ -19,7 +19,7 @@ def explain(
     state: State = None,
     directory: Dir = None,
 ) -> None:
-    """Print who would answer a request for MODEL just now, and why."""
+    """Print who would answer for a model, and why."""
     proxy = asking.a_proxy(asking.state_of(state, directory, os.environ))
     answer = asking.ask(proxy, "/v1/explain", model=model, namespace=namespace)
     if output is not Output.table:
