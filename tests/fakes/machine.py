@@ -73,7 +73,7 @@ class Machine:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         found = {}
         for pid in children:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, IndexError):  # it has just ended
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
                 name = next((e[11:].decode() for e in environment if e.startswith(b"BYWAY_NAME=")), "")
                 module = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2].decode()

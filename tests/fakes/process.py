@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ TESTS = Path(__file__).parents[1]
 
 
 @contextmanager
-def provider(tmp_path: Path, name: str, **always: Any) -> Iterator[tuple[str, Path]]:
-    """Its base URL, and the file of what it served."""
+def provider(
+    tmp_path: Path, name: str, *, then: Sequence[dict[str, Any]] = (), for_s: float = 100, **always: Any
+) -> Iterator[tuple[str, Path]]:
+    """Its base URL, and the file of what it served. It answers as `then` says, in order, then always so."""
     truth, script = tmp_path / f"{name}.jsonl", tmp_path / f"{name}.json"
-    script.write_text(json.dumps({"always": always}))
-    command = [sys.executable, "-m", "fakes.provider", "--truth", truth, "--script", script, "--for-s", "100"]
+    script.write_text(json.dumps({"then": list(then), "always": always}))
+    command = [sys.executable, "-m", "fakes.provider", "--truth", truth, "--script", script, "--for-s", for_s]
     with subprocess.Popen([str(w) for w in command], cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
