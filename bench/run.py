@@ -34,7 +34,7 @@ def main() -> None:
     given = _arguments()
     lengths = QUICK if given.quick else LONG if given.long else Lengths()
     targets = _present([TARGETS[name] for name in given.targets.split(",")], given.install)
-    target_core, load_core = _cores()
+    target_core, load_core = cores()
     with folder() as made, contextlib.ExitStack() as ending:
         here = Path(made)
         mock_port = mock(load_core, ending)
@@ -88,7 +88,7 @@ def _present(targets: list[Target], install: bool) -> list[Target]:
     return present
 
 
-def _cores() -> tuple[int | None, int | None]:
+def cores() -> tuple[int | None, int | None]:
     """One for the target, one for load and mock; None and None where there are not two."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
