@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 
+from aiohttp import web
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.compile import compile_table
 from byway_operator.compile.settings import Settings
@@ -17,7 +18,6 @@ from byway_operator.compile.verdict import Compiled
 from byway_operator.push.push import Hub
 from byway_operator.watch.documents import read_documents
 from byway_process.logs import Log
-from aiohttp import web
 
 from bench.native import MODEL
 from bench.targets.byway import RESOURCES

@@ -5,19 +5,18 @@ from pathlib import Path
 
 from builders.gateway import gateway, one_route
 from fakes.provider import FakeProvider
-from fakes.reply import Reply
+from fakes.reply import Reply, status
 
 
-def test_a_request_refused_by_a_routes_own_cap_takes_no_place(tmp_path: Path) -> None:
+def test_a_request_that_nobody_answers_keeps_no_place(tmp_path: Path) -> None:
     async def story() -> None:
-        async with FakeProvider() as a:
-            table = one_route(a, route={"max_output_tokens": 10}, max_concurrent=1)
-            async with gateway(tmp_path, table) as proxy:
-                for _ in range(3):
-                    answer = await proxy.ask(max_tokens=11)
-                    assert (answer.status, answer.json["error"]["param"]) == (400, "max_tokens")
-                assert (await proxy.ask(max_tokens=10)).status == 200
-                assert proxy.means.health.inflight == 0
+        failing = FakeProvider(always=status(500))
+        async with failing as a, gateway(tmp_path, one_route(a, max_concurrent=1)) as proxy:
+            for _ in range(3):
+                assert (await proxy.ask()).status == 502
+            assert proxy.means.health.inflight == 0
+            a.script.always = Reply()
+            assert (await proxy.ask()).status == 200
 
     asyncio.run(story())
 
