@@ -289,7 +289,7 @@ def _of(story: Story, kind: str) -> Sequence[dict[str, Any]]:
 def summary(story: Story) -> str:
     """What happened, in a line."""
     hows = Counter(seen.how for seen in story.seen)
-    outcomes = Counter(row["outcome"] for row in story.rows)
+    outcomes = Counter(row["outcome"] or "open" for row in story.rows)
     counted = ", ".join(f"{count} {name}" for name, count in Counter(name for name, _ in story.killed).items())
     return (
         f"{len(story.seen)} clients ({', '.join(f'{n} {how}' for how, n in sorted(hows.items()))}); "

@@ -60,39 +60,3 @@ def test_a_request_has_one_deadline_and_a_stream_that_outlasts_it_is_cut(tmp_pat
             assert (settle.outcome, settle.reason) == ("upstream_cut", "deadline")
 
     asyncio.run(story())
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_deadline_that_passes_before_the_first_word_is_a_504_and_nobody_else_is_asked(
-    tmp_path: Path, stream: bool
-) -> None:
-    async def story() -> None:
-        async with FakeProvider(always=Reply(kind="hold_before_head")) as a, FakeProvider() as b:
-            async with gateway(tmp_path, one_route(a, b), request_s=0.2) as proxy:
-                answer = await proxy.ask(stream=stream)
-                [(_, settle)] = proxy.settled()
-            assert (answer.status, answer.json["error"]["code"]) == (504, 504)
-            assert (settle.outcome, settle.reason, settle.billed) == ("failed", "deadline", 0)
-            assert (len(a.served), len(b.served)) == (1, 0)
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(("stream", "reply"), [(True, Reply(kind="hold")), (False, Reply(kind="hold", after=1))])
-def test_a_provider_that_falls_silent_is_a_504_where_there_is_no_other(
-    tmp_path: Path, stream: bool, reply: Reply
-) -> None:
-    """A first word that does not come, or a whole answer that stops half way."""
-
-    async def story() -> None:
-        async with (
-            FakeProvider(always=reply) as a,
-            gateway(tmp_path, one_route(a), first_token_s=0.1, idle_s=0.1) as proxy,
-        ):
-            answer = await proxy.ask(stream=stream)
-            settled = proxy.settled()
-        assert (answer.status, answer.json["error"]["code"]) == (504, 504)
-        assert {(settle.outcome, settle.billed) for _, settle in settled} == {("failed", 0)}
-        assert len(settled) == len(a.served)
-
-    asyncio.run(story())
