@@ -24,6 +24,8 @@ _choices = msgspec.json.Decoder(list[Fields])
 _text = msgspec.json.Decoder(str | None)
 _encode = msgspec.json.Encoder().encode
 NULL = Raw(b"null")
+# What a decoder raises: msgspec finds a string that is no UTF-8 only when it makes the string.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadAnswer(ValueError):
@@ -126,7 +128,7 @@ def cut(body: bytes) -> Fields:
     """Raises BadAnswer."""
     try:
         return _fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswer("the provider's answer is not a JSON object") from error
 
 
@@ -136,7 +138,7 @@ def read_choices(raw: Raw | None) -> list[Fields]:
         return []
     try:
         return _choices.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswer("the provider's choices are not an array of objects") from error
 
 
@@ -144,7 +146,7 @@ def read_usage(raw: Raw) -> Usage | None:
     """None if the provider gave none, or none that adds up (it is then counted here)."""
     try:
         said = _usage.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     if said is None or said.prompt_tokens is None or said.completion_tokens is None:
         return None
@@ -162,7 +164,7 @@ def read_error(raw: Raw) -> ProviderError | None:
     """The error object, or None where it is null. Codes and types only decide; the message is for classifying."""
     try:
         said = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return ProviderError(message="unreadable")
     if said is None:
         return None
@@ -215,7 +217,7 @@ def text_of(raw: Raw | None) -> str:
         return ""
     try:
         return _text.decode(raw) or ""
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
 
 
@@ -233,7 +235,7 @@ def says_something(message: Raw | None) -> bool:
         return False
     try:
         fields = _message.decode(message) or {}
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return any(bytes(v) not in _EMPTY for k, v in fields.items() if k != "role")
 
