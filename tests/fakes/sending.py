@@ -187,10 +187,8 @@ class Sending:
 
     def _error(self) -> str:
         """Some providers quote the credential back in it."""
-        error = wire.error(self._reply)
         token = self._request.headers.get("authorization", "").rpartition(" ")[2]
-        error["error"]["message"] = error["error"]["message"].replace("{key}", token)
-        return json.dumps(error)
+        return json.dumps(wire.error(self._reply)).replace("{key}", token)
 
     async def _body(self, data: bytes) -> None:
         if data:

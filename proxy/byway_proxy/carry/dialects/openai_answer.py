@@ -65,12 +65,23 @@ _usage = msgspec.json.Decoder(_Usage | None)
 
 
 class ProviderError(msgspec.Struct, frozen=True):
-    """An error object inside an answer, whatever its shape."""
+    """An error object inside an answer, whatever its shape; all of what it says, until `fit_to_repeat`."""
 
     code: str = ""
     type: str = ""
     message: str = ""
     status: int = 0
+
+    def fit_to_repeat(self, credential: str) -> "ProviderError":
+        """Short, and without the credential: some providers quote what they were sent.
+
+        Hidden first and shortened then, or half of it could be left at the end.
+        """
+
+        def fit(text: str, most: int) -> str:
+            return (text.replace(credential, "***") if credential else text)[:most]
+
+        return ProviderError(fit(self.code, 100), fit(self.type, 100), fit(self.message, 500), self.status)
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -169,12 +180,12 @@ def read_error(raw: Raw) -> ProviderError | None:
     if said is None:
         return None
     if not isinstance(said, dict):
-        return ProviderError(message=str(said)[:500])
+        return ProviderError(message=str(said))
     code = said.get("code")
     return ProviderError(
-        code=str(code or "")[:100],
-        type=str(said.get("type") or "")[:100],
-        message=str(said.get("message") or "")[:500],
+        code=str(code or ""),
+        type=str(said.get("type") or ""),
+        message=str(said.get("message") or ""),
         status=code if isinstance(code, int) and 400 <= code < 600 else 0,
     )
 
