@@ -1,9 +1,9 @@
 """Canaries: credentials that tests use, each a word found nowhere else, so that a leak is a word to search for.
 
 `canary()` mints one. As a pytest plugin (from conftest) this searches what every test printed, and at the end every
-file that the run left behind; `machine` searches a process tree and its state before they are gone. A credential may
-be where a test put it (a manifest, a script of the fake provider), in the memory of our processes, and in the one
-kept file on a memory-backed file system; nowhere else, in no usual encoding.
+file that the run left behind; `machine` searches a process tree and its state before they are gone. A credential
+may be where a test put it (a manifest, a script of the fake provider), in the memory of our processes, and in the
+one kept file on a memory-backed file system; nowhere else, in no usual encoding.
 """
 
 import base64

@@ -58,7 +58,8 @@ def test_nothing_a_client_says_of_itself_reaches_a_provider(tmp_path: Path) -> N
             a.choose = lambda request: seen.append(request.headers)
             assert (await proxy.ask(headers=mine)).status == 200
             assert seen[0].keys() == {
-                "host", "user-agent", "accept", "accept-encoding", "content-type", "authorization", "content-length",
+                "host", "user-agent", "accept", "accept-encoding", "content-type", "content-length",
+                "authorization",
             }  # fmt: skip
             assert seen[0]["authorization"] == f"Bearer {KEY}"
             assert "clients-own" not in str(seen)

@@ -104,8 +104,8 @@ _WORDS = {
 }
 
 
-# A name or value that we do not know is said back, unless it is as long as credentials are: people paste those where
-# they do not belong, and what we say ends in statuses and logs.
+# A word that we do not know is said back, unless it is as long as credentials are: people paste those where they do
+# not belong, and what we say ends in statuses and logs.
 LONGEST_WORD = 31
 
 

@@ -41,8 +41,8 @@ class TimedOut(Exception):
 
 class Attempt:
     __slots__ = (
-        "_began", "_credential", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error", "exchange",
-        "first_token_ms", "held", "identity", "patience", "stream", "watch", "whole",
+        "_began", "_credential", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error",
+        "exchange", "first_token_ms", "held", "identity", "patience", "stream", "watch", "whole",
     )  # fmt: skip
 
     def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
