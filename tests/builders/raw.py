@@ -2,9 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,12 @@ class Talk:
             body, rest = _body(headers, rest) if method != "HEAD" else (b"", rest)
             found.append(Heard(status, headers, body))
         return found
+
+
+def run_as_served(story: Coroutine[Any, Any, T]) -> T:
+    """On the loop that our processes run on: how it closes and what it buffers is not as asyncio's."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(story)
 
 
 async def talk(url: str, *parts: bytes, half_close: bool = False, within_s: float = 10.0) -> Talk:

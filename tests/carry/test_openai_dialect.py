@@ -1,3 +1,4 @@
+import contextlib
 import json
 from itertools import pairwise
 from typing import Any
@@ -219,3 +220,17 @@ def test_text_that_looks_like_a_field_does_not_end_a_stream() -> None:
     out = stream.feed(b"".join(chunk({"content": w}) for w in ["a", *words]))
     assert [c["choices"][0]["delta"]["content"] for c in events(out)] == ["a", *words]
     assert (stream.finish, stream.usage) == ("", None)
+
+
+@pytest.mark.parametrize("field", ["id", "error", "choices", "usage", "finish", "delta"])
+def test_an_answer_that_is_no_utf_8_is_the_providers_fault(field: str) -> None:
+    """A decoder that stumbles over it must not stumble as a bug of ours."""
+    bad = b'"\xff\xfe"'
+    choice = {"finish": b'{"finish_reason":%s}', "delta": b'{"delta":{"content":%s},"message":{"a":%s}}'}
+    one = choice.get(field, b'{"message":{"content":"hi"},"finish_reason":"stop"}').replace(b"%s", bad)
+    fields = {b"id": b'"x"', b"choices": b"[" + one + b"]"} | ({field.encode(): bad} if field not in choice else {})
+    body = b"{" + b",".join(b'"%s":%s' % item for item in fields.items()) + b"}"
+    with contextlib.suppress(BadAnswer):
+        _ = read_whole(body).blank
+    with contextlib.suppress(BadAnswer):
+        Stream(ME).feed(b"data: " + body + b"\n\n")

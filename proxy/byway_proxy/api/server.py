@@ -7,16 +7,14 @@ held), the bodies of all requests together, and the time for either.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
 
 from aiohttp import StreamReader, web
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import RequestPayloadError
 from byway_process.logs import Log
 from msgspec import Struct
 
+from byway_proxy.api.connection import Connection, Listener
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import JSON, Reply
 from byway_proxy.carry.outlet import ClientGone
@@ -37,6 +35,8 @@ class Limits:
     """For the whole body to arrive."""
     head_s: float = 10.0
     """For a head to arrive, and for a kept connection to say something."""
+    unread_s: float = 60.0
+    """For a client to take what is left of its answer when that is complete."""
 
 
 class Received(Struct, frozen=True, gc=False):
@@ -67,8 +67,9 @@ class Server:
         self.inflight = 0
         self.idle = asyncio.Event()
         self.idle.set()
-        self._listener = _Listener(
-            self._handle,  # type: ignore[arg-type] # a Reply has what aiohttp asks of a response
+        self._listener = Listener(
+            self._handle,  # a Reply has what aiohttp asks of a response
+            unread_s=limits.unread_s,
             handler_cancellation=True,
             keepalive_timeout=self._limits.head_s,
             access_log=None,
@@ -82,6 +83,11 @@ class Server:
         """For `create_server`."""
         return self._listener
 
+    @property
+    def connections(self) -> int:
+        """Open, idle ones among them."""
+        return len(self._listener.connections)
+
     def close_idle(self) -> None:
         """Connections that wait for a request end now, the others after their answer."""
         self._listener.pre_shutdown()
@@ -92,7 +98,7 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         connection = request.protocol
-        assert isinstance(connection, _Connection)
+        assert isinstance(connection, Connection)
         reply = Reply(request, connection, not self.draining)
         self.inflight += 1
         self.idle.clear()
@@ -116,6 +122,8 @@ class Server:
             self.inflight -= 1
             if not self.inflight:
                 self.idle.set()
+        if connection.owes(reply.keep_alive):
+            await connection.until_read()
         return reply
 
     def _answer_error(self, reply: Reply, error: ApiError) -> None:
@@ -215,40 +223,3 @@ def _where(error: BaseException) -> str:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     return f"{frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}" if frame else ""
-
-
-class _Listener(web.Server):
-    """aiohttp's server, with connections that answer garbage in our own words."""
-
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
-class _Connection(RequestHandler):
-    __slots__ = ("on_drained",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.on_drained: Callable[[], None] | None = None
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.on_drained is not None:
-            self.on_drained()
-
-    def handle_error(  # what a stranger sent is neither logged nor sent back
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
-        error = ApiError(status, f"this is not a request that HTTP/1.1 allows: {reason}")
-        reply = Reply(request, self, keep_alive=False)
-        with suppress(ClientGone):
-            reply.whole(status, JSON, error.body())
-        return reply  # type: ignore[return-value] # as in `_handle`
-
-    def log_exception(self, *args: object, **kw: object) -> None:
-        """Said by `handle_error`, to the one whom it concerns."""

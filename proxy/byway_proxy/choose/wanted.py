@@ -5,6 +5,7 @@ a key that does nothing here is named in `ignored`, so that nobody believes it w
 """
 
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Literal, cast, get_args
@@ -83,6 +84,8 @@ class BadPreference(ValueError):
 DEMANDS = ("only", "ignore", "allow_fallbacks", "require_parameters", "max_price", "data_collection", "zdr")
 WISHES = ("order", "sort", "preferred_min_throughput", "preferred_max_latency")
 KNOWN_KEYS = frozenset(DEMANDS + WISHES)
+_NAMEABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MOST_NAMED = 16
 
 
 def preferences(raw: object, route: object = None) -> Preferences:
@@ -107,7 +110,7 @@ def preferences(raw: object, route: object = None) -> Preferences:
         == "deny",
         zdr=_flag(given, "zdr", False),
         pace=_pace(given),
-        ignored=(*(f"provider.{key}"[:80] for key in unknown), *idle, *_idle_sort(given.get("sort"))),
+        ignored=(*_named("provider", unknown), *idle, *_idle_sort(given.get("sort"))),
     )
 
 
@@ -166,10 +169,13 @@ def _max_price(raw: object) -> tuple[MaxPrice | None, tuple[str, ...]]:
     given = _mapping(raw, "provider.max_price")
     per_million = {key: _amount(given.get(key), f"provider.max_price.{key}") for key in ("prompt", "completion")}
     request = _amount(given.get("request"), "provider.max_price.request")
-    idle = tuple(
-        f"provider.max_price.{key}"[:80] for key in sorted(given.keys() - {"prompt", "completion", "request"})
-    )
+    idle = _named("provider.max_price", sorted(given.keys() - {"prompt", "completion", "request"}))
     return MaxPrice(per_million["prompt"], per_million["completion"], request), idle
+
+
+def _named(path: str, keys: list[str]) -> tuple[str, ...]:
+    """They end in a header, and a stranger chose them: only what can be a field's name is named, and not much."""
+    return tuple(f"{path}.{key}" for key in keys if _NAMEABLE.fullmatch(key))[:MOST_NAMED]
 
 
 def _amount(raw: object, path: str) -> int | None:

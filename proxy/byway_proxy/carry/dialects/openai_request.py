@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Raw
 
 Fields = dict[str, Raw]
+MOST_TOKENS = 2**31
+LONGEST_NAME = 512
 
 # What OpenRouter's clients say to the router and not to a model.
 OURS = frozenset(
@@ -148,7 +150,7 @@ def _get(fields: Fields, name: str, decoder: Any, want: str) -> Any:
         return None
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(name, f"{name}: must be {want}") from error
 
 
@@ -162,6 +164,8 @@ def _models(fields: Fields) -> tuple[str, ...]:
     names = ([model] if model else []) + (more or [])
     if len(names) > 16:
         raise BadRequest("models", f"models: {len(names)} names are too many; give at most 15")
+    if any(len(name) > LONGEST_NAME for name in names):
+        raise BadRequest("model", f"model: no name here is longer than {LONGEST_NAME} letters")
     return tuple(dict.fromkeys(names)) if len(names) > 1 else tuple(names)
 
 
@@ -169,8 +173,8 @@ def _max_tokens(fields: Fields) -> int | None:
     for name in _LENGTHS:
         count: int | None = _get(fields, name, _count, "a whole number")
         if count is not None:
-            if not 1 <= count <= 2**31:
-                raise BadRequest(name, f"{name}: must be at least 1, not {count}")
+            if not 1 <= count <= MOST_TOKENS:
+                raise BadRequest(name, f"{name}: must be at least 1 and at most {MOST_TOKENS}")
             return count
     return None
 
