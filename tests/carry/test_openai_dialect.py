@@ -55,10 +55,11 @@ def test_every_quirk_of_the_catalogue_is_obeyed() -> None:
         ({"max_completion_tokens": 700}, b'{"max_tokens":50}', 100, {"max_completion_tokens": 100}),
         ({"max_tokens": 7}, b'{"max_completion_tokens":50}', 100, {"max_tokens": 7}),
         ({"max_tokens": None}, b"{}", None, {"max_tokens": None}),
+        ({}, b'{"max_tokens":"many"}', 100, {"max_tokens": 100}),
     ],
 )
 def test_the_length_of_an_answer_is_said_once(
-    fields: dict[str, Any], defaults: bytes, cap: int | None, sent_lengths: dict[str, int]
+    fields: dict[str, Any], defaults: bytes, cap: int | None, sent_lengths: dict[str, int | None]
 ) -> None:
     asked = openai_request.read(ask(**fields))
     body = openai_request.body_for(asked, "m", openai_request.said_by_route(asked, Raw(defaults), cap))

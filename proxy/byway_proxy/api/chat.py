@@ -71,8 +71,6 @@ class Chat:
             if explained is not None:
                 error.metadata["explain"] = explain(choice)
             return _told(error, job, reply)
-        except BadRequest as bad:
-            raise _bad_request(bad) from bad
         except LogFull as full:
             raise ApiError(
                 503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0

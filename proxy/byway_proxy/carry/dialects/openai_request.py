@@ -117,9 +117,17 @@ def said_by_route(request: ChatRequest, defaults: Raw, max_output_tokens: int | 
 
 def _capped(fields: Fields, most: int) -> Fields:
     """Each length that asks for more, lowered; where none is said, the cap itself."""
-    counts = {name: _get(fields, name, _count, "a whole number") for name in _LENGTHS}
+    counts = {name: _count_or_none(fields.get(name)) for name in _LENGTHS}
     asked = {name: count for name, count in counts.items() if count is not None} or {"max_tokens": most + 1}
     return {name: Raw(b"%d" % most) for name, count in asked.items() if count > most}
+
+
+def _count_or_none(raw: Raw | None) -> int | None:
+    """A default that is no count is its author's mistake, not the caller's: the provider judges it."""
+    try:
+        return _count.decode(raw) if raw is not None else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _cut(body: bytes) -> Fields:
