@@ -1,6 +1,7 @@
 """A real model server: llama.cpp itself with the tiny model of `examples/`. Not fake, only small."""
 
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -12,8 +13,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ANSWERS = "llama.cpp answers on "
 
 
+_TINY = runpy.run_path(str(EXAMPLES / "tiny_model.py"))
+CONTEXT: int = _TINY["CONTEXT"]
+"""Tokens that a request and its answer may have."""
+
+
 def write_model(path: Path) -> None:
-    subprocess.run([sys.executable, EXAMPLES / "tiny_model.py", path], check=True)
+    _TINY["write"](path)
 
 
 @contextmanager
