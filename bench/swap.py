@@ -25,7 +25,7 @@ from typing import Any
 
 from bench.measure import Machine
 from bench.native import Load, body, folder, pinned
-from bench.run import cores, free_port, mock
+from bench.places import cores, free_port, mock
 from bench.targets.target import answers
 from bench.verdicts import Verdict, exit_code, verdicts_table
 
