@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.measure import Machine
 from bench.native import MODEL, folder
-from bench.run import free_port, mock
+from bench.places import free_port, mock
 from bench.targets.byway import BYWAY, command
 from bench.targets.target import Place, Running
 from bench.verdicts import Verdict, exit_code, verdicts_table

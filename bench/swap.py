@@ -1,11 +1,11 @@
 """What swapping a large table costs the requests that are under way: one proxy, 200 requests a second.
 
-    python -m bench.swap [--routes 2000] [--pairs 3] [--seconds 6]
+    python -m bench.swap [--routes 2000] [--swaps 10]
 
-Runs with a swap every second and runs without take turns; every route differs between the two tables, so all of
-them are decoded anew each time. A request counts from when it was due, so a loop that stands still shows in it.
-The proxy has a core of its own; load, mock and the operator (at the lowest priority) share the other.
-What the slowest requests of runs without swaps differ by is noise: machines have other things to do.
+Short runs with one swap in their middle and short runs without take turns; every route differs between the two
+tables, so all of them are decoded anew each time. A request counts from when it was due, so a loop that stands
+still shows in it. The proxy has a core of its own; load, mock and the operator (at the lowest priority) share the
+other. How slow the slowest requests of runs without swaps are is noise: machines have other things to do.
 """
 
 import argparse
@@ -15,23 +15,25 @@ import select
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.measure import Machine
 from bench.native import Load, body, folder, pinned
-from bench.run import cores, free_port, mock
+from bench.places import cores, free_port, mock
 from bench.targets.target import answers
 from bench.verdicts import Verdict, exit_code, verdicts_table
 
-RATE, CONNECTIONS = 200, 64
-EVERY_S = 1.0
+RATE = 200
+RUN_S = 1.2
 WITHIN_S = 30.0
 Latency = dict[str, float]
-"""Percentiles in ms."""
+"""Percentiles of a run, in ms."""
 
 
 @dataclass(frozen=True)
@@ -39,43 +41,53 @@ class Swaps:
     routes: int
     still: list[Latency]
     swapped: list[Latency]
-    swaps: int
     errors: int
 
     @property
-    def cost_ms(self) -> float:
-        """By how much the slowest request is slower than an ordinary one, in the median run with swaps."""
-        return statistics.median(run["max"] for run in self.swapped) - _of(self.still, "p50")
-
-    @property
     def verdicts(self) -> list[Verdict]:
-        figure = f"a table of {self.routes:,} routes swapped under load costs a request at most"
-        return [Verdict(figure, self.cost_ms, 20, "ms"), Verdict("errors while tables are swapped", self.errors, 0)]
+        figure = f"a table of {self.routes:,} routes swapped under load: a request's delay"
+        note = f"of 9 swaps in 10; without any {self._delay(self.still):.3g} ms"
+        return [
+            Verdict(figure, self._delay(self.swapped), 20, "ms", note),
+            Verdict("errors while tables are swapped", self.errors, 0),
+        ]
+
+    def _delay(self, runs: list[Latency]) -> float:
+        """By how much the slowest request is slower than an ordinary one, in all but a tenth of the runs."""
+        return sorted(_of(runs, "max"))[int(0.9 * (len(runs) - 1))] - statistics.median(_of(self.still, "p50"))
 
     def __str__(self) -> str:
-        lines = ["| ms | p50 | p99 | max |", "|---|--:|--:|--:|"]
-        for name, runs in (("without swaps", self.still), (f"with {self.swaps} swaps", self.swapped)):
-            lines.append(f"| {name} | {' | '.join(f'{_of(runs, at):.2f}' for at in ('p50', 'p99', 'max'))} |")
-        more = (f"{_of(self.swapped, at) - _of(self.still, at):+.2f}" for at in ("p50", "p99", "max"))
-        noise = ", ".join(f"{run['max']:.2f}" for run in self.still)
-        with_them = ", ".join(f"{run['max']:.2f}" for run in self.swapped)
-        lines += [f"| difference | {' | '.join(more)} |", ""]
-        lines.append(f"Medians. The slowest of each run without swaps: {noise} (noise); with swaps: {with_them}.")
-        return "\n".join(lines)
+        lines = ["| ms, medians of the runs | p50 | p99 | slowest | slowest of all |", "|---|--:|--:|--:|--:|"]
+        kinds = [_middle(self.still), _middle(self.swapped)]
+        difference = [after - before for before, after in zip(*kinds, strict=True)]
+        lines += [
+            _row(f"{len(self.still)} without a swap", kinds[0]),
+            _row(f"{len(self.still)} with one", kinds[1]),
+        ]
+        lines.append(_row("difference", difference))
+        noise = ", ".join(f"{slowest:.1f}" for slowest in sorted(_of(self.still, "max")))
+        with_one = ", ".join(f"{slowest:.1f}" for slowest in sorted(_of(self.swapped, "max")))
+        return "\n".join(
+            [
+                *lines,
+                "",
+                f"Slowest request of each run without a swap (noise): {noise} ms;",
+                f"with one: {with_one} ms.",
+            ]
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.swap", description="What swapping a table costs.")
     parser.add_argument("--routes", type=int, default=2000)
-    parser.add_argument("--pairs", type=int, default=3, help="runs with swaps, and as many without")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of a run")
+    parser.add_argument("--swaps", type=int, default=10)
     given = parser.parse_args()
-    swaps = measure(given.routes, given.pairs, given.seconds)
+    swaps = measure(given.routes, given.swaps)
     print(f"{swaps}\n{Machine.here()}\n\n{verdicts_table(swaps.verdicts)}")
     sys.exit(exit_code(swaps.verdicts))
 
 
-def measure(routes: int, pairs: int, seconds: float) -> Swaps:
+def measure(routes: int, swaps: int) -> Swaps:
     proxy_core, load_core = cores()
     with folder() as made, contextlib.ExitStack() as ending:
         mock_port, here = mock(load_core, ending), Path(made)
@@ -83,16 +95,13 @@ def measure(routes: int, pairs: int, seconds: float) -> Swaps:
         port = _proxy(here, proxy_core, ending)
         operator.live()
         load = Load(load_core, here, 1.0)
-        load.rate(port, RATE, 1.0)  # connections are made, code is warm
-        still, swapped, errors, swaps = [], [], 0, 0
-        for _ in range(pairs):
-            came = load.rate(port, RATE, seconds)
-            still.append(came["latency_ms"])
-            swapping, more = _swapping(operator, load, port, seconds)
-            swapped.append(swapping["latency_ms"])
-            errors += came["errors"] + swapping["errors"]
-            swaps += more
-    return Swaps(routes, still, swapped, swaps, errors)
+        load.rate(port, RATE, 1.0)  # code is warm
+        still, swapped, errors = [], [], 0
+        for _ in range(swaps):
+            for came, runs in ((load.rate(port, RATE, RUN_S), still), (_swapping(operator, load, port), swapped)):
+                runs.append(came["latency_ms"])
+                errors += came["errors"]
+    return Swaps(routes, still, swapped, errors)
 
 
 class Operator:
@@ -122,20 +131,19 @@ class Operator:
         self.live()
 
 
-def _swapping(operator: Operator, load: Load, port: int, seconds: float) -> tuple[dict[str, Any], int]:
-    """What the load says of a run in which tables are swapped, and how many were."""
+def _swapping(operator: Operator, load: Load, port: int) -> dict[str, Any]:
+    """What the load says of a run with a swap in its middle."""
     came: list[dict[str, Any]] = []
-    running = threading.Thread(target=lambda: came.append(load.rate(port, RATE, seconds)))
+    running = threading.Thread(target=lambda: came.append(load.rate(port, RATE, RUN_S)))
     running.start()
-    swaps = 0
-    running.join(EVERY_S / 2)
-    while running.is_alive():
-        operator.swap()
-        swaps += 1
-        running.join(EVERY_S)
+    running.join(RUN_S / 3)
+    operator.swap()
+    if not running.is_alive():
+        print("bench: a swap took longer than its run; this machine is too busy", file=sys.stderr)
+    running.join()
     if not came:
         raise SystemExit("bench: the load generator failed")
-    return came[0], swaps
+    return came[0]
 
 
 def _proxy(here: Path, core: int | None, ending: contextlib.ExitStack) -> int:
@@ -147,7 +155,7 @@ def _proxy(here: Path, core: int | None, ending: contextlib.ExitStack) -> int:
         "LEDGER": f"unix:{here / 'ledger.sock'}",
         "LISTEN": f"127.0.0.1:{port}",
         "ADMIN": f"127.0.0.1:{free_port()}",
-        "KEEP": str(here / "keep"),
+        "KEEP": _memory(ending),
         "DRAIN_S": "1",
     }
     environment = os.environ | {f"BYWAY_{name}": value for name, value in settings.items()}
@@ -162,7 +170,13 @@ def _proxy(here: Path, core: int | None, ending: contextlib.ExitStack) -> int:
     return port
 
 
-def _until(true: Any, process: "subprocess.Popen[Any]", what: str) -> None:
+def _memory(ending: contextlib.ExitStack) -> str:
+    """Where `byway up` has proxies keep their tables too: on a disk, syncing them would hold up the log beside."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    return ending.enter_context(tempfile.TemporaryDirectory(prefix="byway-bench-", dir=memory))
+
+
+def _until(true: Callable[[], bool], process: "subprocess.Popen[Any]", what: str) -> None:
     end = time.monotonic() + WITHIN_S
     while not true():
         if process.poll() is not None or time.monotonic() > end:
@@ -170,8 +184,17 @@ def _until(true: Any, process: "subprocess.Popen[Any]", what: str) -> None:
         time.sleep(0.05)
 
 
-def _of(runs: list[Latency], at: str) -> float:
-    return statistics.median(run[at] for run in runs)
+def _of(runs: list[Latency], at: str) -> list[float]:
+    return [run[at] for run in runs]
+
+
+def _middle(runs: list[Latency]) -> list[float]:
+    middle = [statistics.median(_of(runs, at)) for at in ("p50", "p99", "max")]
+    return [*middle, max(_of(runs, "max"))]
+
+
+def _row(name: str, values: list[float]) -> str:
+    return f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |"
 
 
 if __name__ == "__main__":

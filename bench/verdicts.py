@@ -1,8 +1,10 @@
 """What we promised to hold, and whether a run held it: one line a figure, all in one place."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from bench.runs import Figures
 
 # Machines differ and are busy: whoever asks in a script is told by the exit code only of what is far beyond.
 FAR = 3.0
@@ -29,6 +31,28 @@ class Verdict:
     @property
     def far_beyond(self) -> bool:
         return self.measured and self.value > FAR * self.must
+
+
+def of_load(medians: Mapping[str, Figures], many_rate: int) -> list[Verdict]:
+    """Of load through Byway, beside its peers of the same run."""
+    ours = medians.get("byway")
+    if ours is None:
+        return []
+    nginx, envoy = medians.get("nginx"), medians.get("envoy")
+    kept_up = f"{ours.many_per_second:,.0f} chunks/s"
+    return [
+        _ratio("CPU per request", ours.cpu_request, "nginx", nginx.cpu_request if nginx else 0, 4),
+        _ratio("CPU per request", ours.cpu_request, "envoy", envoy.cpu_request if envoy else 0, 1.3),
+        _ratio("CPU per chunk, 200 streams × 50/s", ours.cpu_chunk, "nginx", nginx.cpu_chunk if nginx else 0, 2),
+        Verdict(f"1,000 streams × {many_rate}/s on one core", ours.many_errors, 0, "errors", kept_up),
+        Verdict("an open stream", ours.stream_kb, 40, "kB"),
+    ]
+
+
+def _ratio(figure: str, ours: float, peer: str, theirs: float, must: float) -> Verdict:
+    if not theirs:
+        return Verdict(figure, math.nan, must, f"× {peer}", f"{peer} is not in this run; --targets names it")
+    return Verdict(figure, ours / theirs, must, f"× {peer}")
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> str:

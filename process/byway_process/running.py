@@ -23,7 +23,7 @@ def quieten_gc() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    gc.set_threshold(10_000, 50, 100)
 
 
 async def _supervised(main: Main) -> None:
