@@ -88,7 +88,7 @@ async def dribble(url: str, data: bytes, every_s: float, first: bytes = b"", wit
     try:
         async with asyncio.timeout(within_s):
             for byte in data:
-                if hung_up.done():
+                if hung_up.done() or writer.transport.is_closing():
                     break
                 writer.write(bytes([byte]))
                 await asyncio.wait([hung_up], timeout=every_s)

@@ -164,7 +164,7 @@ def _get(fields: Fields, name: str, decoder: Any, want: str) -> Any:
 
 def _models(fields: Fields) -> tuple[str, ...]:
     model = _get(fields, "model", _text, "a string")
-    if model and "models" not in fields and not model.isspace():
+    if model and "models" not in fields and not model.isspace() and len(model) <= LONGEST_NAME:
         return (model,)
     if model is not None and not model.strip():
         raise BadRequest("model", "model: must not be empty; GET /v1/models lists what can be called")
