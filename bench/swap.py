@@ -4,8 +4,8 @@
 
 Short runs with one swap in their middle and short runs without take turns; every route differs between the two
 tables, so all of them are decoded anew each time. A request counts from when it was due, so a loop that stands
-still shows in it. The proxy has a core of its own; load, mock and the operator (at the lowest priority) share the
-other. How slow the slowest requests of runs without swaps are is noise: machines have other things to do.
+still shows in it. The proxy has a core of its own; load, mock and the operator (when nobody else wants to) share
+the other. How slow the slowest requests of runs without swaps are is noise: machines have other things to do.
 """
 
 import argparse
@@ -46,15 +46,15 @@ class Swaps:
     @property
     def verdicts(self) -> list[Verdict]:
         figure = f"a table of {self.routes:,} routes swapped under load: a request's delay"
-        note = f"of 9 swaps in 10; without any {self._delay(self.still):.3g} ms"
+        note = f"the slowest of {len(self.swapped)} swaps; without any {self._delay(self.still):.3g} ms"
         return [
             Verdict(figure, self._delay(self.swapped), 20, "ms", note),
             Verdict("errors while tables are swapped", self.errors, 0),
         ]
 
     def _delay(self, runs: list[Latency]) -> float:
-        """By how much the slowest request is slower than an ordinary one, in all but a tenth of the runs."""
-        return sorted(_of(runs, "max"))[int(0.9 * (len(runs) - 1))] - statistics.median(_of(self.still, "p50"))
+        """By how much the slowest request of all is slower than an ordinary one."""
+        return max(_of(runs, "max")) - statistics.median(_of(self.still, "p50"))
 
     def __str__(self) -> str:
         lines = ["| ms, medians of the runs | p50 | p99 | slowest | slowest of all |", "|---|--:|--:|--:|--:|"]
@@ -90,6 +90,7 @@ def main() -> None:
 def measure(routes: int, swaps: int) -> Swaps:
     proxy_core, load_core = cores()
     with folder() as made, contextlib.ExitStack() as ending:
+        _go_first(ending)
         mock_port, here = mock(load_core, ending), Path(made)
         operator = Operator(here / "operator.sock", mock_port, routes, load_core, ending)
         port = _proxy(here, proxy_core, ending)
@@ -168,6 +169,16 @@ def _proxy(here: Path, core: int | None, ending: contextlib.ExitStack) -> int:
     asked = body(here, stream=False, kilobytes=0.5).read_bytes()
     _until(lambda: answers(port, asked), process, "the proxy answers")
     return port
+
+
+def _go_first(ending: contextlib.ExitStack) -> None:
+    """Before whatever else runs here, where we may: these processes and those they start, but for the operator."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        print("bench: not root, so what else runs here disturbs the figures more", file=sys.stderr)
+        return
+    ending.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _memory(ending: contextlib.ExitStack) -> str:
