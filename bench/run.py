@@ -1,31 +1,30 @@
 """Our speed beside the peers', in one command: `make bench`.
 
-    python -m bench [--quick | --long] [--targets nginx,byway,envoy,litellm] [--install] [--output FILE]
+    python -m bench [--quick | --long] [--only-load] [--targets nginx,byway,envoy,litellm] [--install] [--output F]
 
 The target is pinned to one core, the load generator and the mock provider to another. Repetitions are interleaved,
-a target after the other, so that what else the machine does falls on all of them. No limits of its own: it
-prints, and whoever reads it judges.
+a target after the other, so that what else the machine does falls on all of them. At the end stands every figure
+that we promise, with what it is here; `--only-load` leaves out those that are not about load through a target.
 """
 
 import argparse
 import contextlib
-import os
-import socket
-import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
+from bench import save_to_live, swap
 from bench.measure import Machine
-from bench.native import Load, compiled, folder, pinned
+from bench.native import Load, folder
+from bench.places import cores, free_port, mock
 from bench.runs import LONG, QUICK, Lane, Lengths, repetition
-from bench.table import Results, table
+from bench.table import Results, medians_of, table
 from bench.targets.byway import BYWAY
 from bench.targets.envoy import ENVOY
 from bench.targets.litellm import LITELLM
 from bench.targets.nginx import NGINX
-from bench.targets.target import Place, Running, Target, answers
+from bench.targets.target import Place, Running, Target
+from bench.verdicts import Verdict, of_load, verdicts_table
 
 TARGETS = {target.name: target for target in (NGINX, ENVOY, LITELLM, BYWAY)}
 
@@ -34,7 +33,7 @@ def main() -> None:
     given = _arguments()
     lengths = QUICK if given.quick else LONG if given.long else Lengths()
     targets = _present([TARGETS[name] for name in given.targets.split(",")], given.install)
-    target_core, load_core = _cores()
+    target_core, load_core = cores()
     with folder() as made, contextlib.ExitStack() as ending:
         here = Path(made)
         mock_port = mock(load_core, ending)
@@ -50,8 +49,13 @@ def main() -> None:
                 results[name].append(repetition(lane, lengths, given.many_rate))
     made_table = table(results, Machine.here(), lengths, given.many_rate, given.kilobytes)
     print(made_table)
+    verdicts = of_load(medians_of(results), given.many_rate)
+    if not given.only_load:
+        verdicts += _other(given.quick)
+    judged = verdicts_table(verdicts)
+    print(judged)
     if given.output:
-        given.output.write_text(made_table)
+        given.output.write_text(f"{made_table}\n{judged}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,12 +68,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--many-rate", type=int, default=10, help="chunks/s of each of the 1,000 streams [default: 10]"
     )
+    parser.add_argument("--only-load", action="store_true", help="without saved files and swapped tables")
     parser.add_argument("--kilobytes", type=float, default=1.0, help="of a request's body [default: 1]")
     parser.add_argument("--output", type=Path, help="write the table there too")
     given = parser.parse_args()
     if unknown := set(given.targets.split(",")) - set(TARGETS):
         parser.error(f"no target named {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     return given
+
+
+def _other(quick: bool) -> list[Verdict]:
+    """What is measured without a peer."""
+    _say("files saved, with 4 proxies")
+    saved = save_to_live.measure(4, 200, 5 if quick else 20)
+    _say("tables swapped under load")
+    return [*saved.verdicts, *swap.measure(2000, 3 if quick else 10).verdicts]
 
 
 def _present(targets: list[Target], install: bool) -> list[Target]:
@@ -86,28 +99,6 @@ def _present(targets: list[Target], install: bool) -> list[Target]:
         else:
             present.append(target)
     return present
-
-
-def _cores() -> tuple[int | None, int | None]:
-    """One for the target, one for load and mock; None and None where there are not two."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        _say("only one core: nothing is pinned, and figures say little")
-        return None, None
-    return cores[0], cores[1]
-
-
-def mock(core: int | None, ending: contextlib.ExitStack) -> int:
-    port = free_port()
-    process = subprocess.Popen(pinned(core, [compiled("mock"), str(port)]))
-    ending.callback(process.wait, 5)
-    ending.callback(process.terminate)
-    end = time.monotonic() + 5
-    while not answers(port, b"{}"):
-        if process.poll() is not None or time.monotonic() > end:
-            raise SystemExit("bench: the mock provider did not start")
-        time.sleep(0.02)
-    return port
 
 
 def _started(
@@ -131,13 +122,6 @@ def _started(
 
 def _for(load: Load, target: Running | None) -> Load:
     return replace(load, headers=target.target.headers) if target else load
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _say(line: str) -> None:

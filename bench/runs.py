@@ -46,6 +46,8 @@ class Figures:
     idle_kb: float = 0.0
     stream_kb: float = 0.0
     errors: int = 0
+    many_errors: int = 0
+    """Of the 1,000 streams; `errors` has them too."""
     why: list[str] = field(default_factory=list)
     """A sentence for each run that had errors."""
 
@@ -121,6 +123,7 @@ def many(figures: Figures, lane: Lane, lengths: Lengths, rate: int) -> None:
     figures.many_per_second = came["chunks"] / max(0.1, came["seconds"] - lengths.ramp)
     figures.many_cpu_chunk, figures.stream_kb = cost.proxy, kb
     figures.delay_p50, figures.delay_p99 = _percentiles(came["delay_ms"])
+    figures.many_errors = came["errors"]
     _errors(figures, "1,000 streams", came)
 
 

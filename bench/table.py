@@ -38,7 +38,7 @@ def median(repetitions: Sequence[Figures]) -> Figures:
                 setattr(figures, name, [line for lines in values for line in lines])
             case _ if name in ("idle_kb", "stream_kb"):  # allocators keep what they had: only the first time shows
                 setattr(figures, name, min(values) if name == "idle_kb" else max(values))
-            case int() if name == "errors":
+            case int() if name in ("errors", "many_errors"):
                 setattr(figures, name, sum(values))
             case _:
                 known = [value for value in cast(list[float], values) if not math.isnan(value)]
@@ -46,8 +46,12 @@ def median(repetitions: Sequence[Figures]) -> Figures:
     return figures
 
 
+def medians_of(results: Results) -> dict[str, Figures]:
+    return {name: median(repetitions) for name, repetitions in results.items() if repetitions}
+
+
 def table(results: Results, machine: Machine, lengths: Lengths, many_rate: int, kilobytes: float) -> str:
-    medians = {name: median(repetitions) for name, repetitions in results.items() if repetitions}
+    medians = medians_of(results)
     nginx, direct = medians.get("nginx", Figures()), medians.get("direct", Figures())
     heads = [column.format(many=f"1,000 × {many_rate}/s") for column in COLUMNS]
     lines = [f"| {' | '.join(heads)} |", f"|---{'|--:' * (len(heads) - 1)}|"]

@@ -47,12 +47,13 @@ class DidNotHappenError(Exception):
 @dataclass(frozen=True)
 class Byway:
     process: subprocess.Popen[str]
-    state: Path
+    state: Path | None
+    """None: where `byway` looks by itself, so that a person need not name it."""
     url: str
 
     def run(self, *arguments: str) -> str:
         """What `byway …` prints."""
-        whole = [sys.executable, "-m", "byway_cli.main", *arguments, "--state", str(self.state)]
+        whole = [sys.executable, "-m", "byway_cli.main", *arguments, *_at(self.state)]
         ended = subprocess.run(whole, capture_output=True, text=True, timeout=PATIENCE_S)
         if ended.returncode:
             raise DidNotHappenError(f"byway {' '.join(arguments)}: {ended.stderr.strip()}")
@@ -91,11 +92,8 @@ def say(what: str) -> None:
 
 def _stay(house: contextlib.ExitStack, folder: Path, port: int) -> None:
     _providers(house, folder)
-    byway = house.enter_context(_byway(folder / "state", port))
-    say(f"call it: curl -s {byway.url}/chat/completions -H 'content-type: application/json' \\")
-    print("""  -d '{"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]}'""")
-    say(f"ask it: .venv/bin/byway get modelroutes --state {byway.state}")
-    say("    and: get providerkeys, usage, explain tiny")
+    byway = house.enter_context(_byway(None, port))
+    say("ask it: .venv/bin/byway get modelroutes; so with get providerkeys, explain tiny, usage")
     say("Ctrl-C ends it")
     if code := byway.process.wait():
         raise DidNotHappenError(f"byway up ended by itself with exit code {code}")
@@ -134,22 +132,29 @@ def _providers(house: contextlib.ExitStack, folder: Path) -> dict[str, subproces
 
 
 @contextlib.contextmanager
-def _byway(state: Path, port: int) -> Iterator[Byway]:
+def _byway(state: Path | None, port: int) -> Iterator[Byway]:
     arguments = [sys.executable, "-m", "byway_cli.main", "up", str(QUICKSTART), "--proxies", "2"]
-    arguments += ["--port", str(port), "--state", str(state)]
+    arguments += ["--port", str(port), *_at(state)]
     say(f"byway up {os.path.relpath(QUICKSTART)} --proxies 2")
     with _process(arguments, signal.SIGINT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
+        url = ""
         for line in process.stdout:
             print("  " + line, end="", flush=True)
             if found := re.search(r"ready: (\S+)", line):
-                yield Byway(process, state, found[1])
+                url = found[1]
+            if "call it:" in line:
+                yield Byway(process, state, url)
                 break
         else:
             raise DidNotHappenError("byway up to be ready; what it said is above")
         process.send_signal(signal.SIGINT)
         for line in process.stdout:
             print("  " + line, end="", flush=True)
+
+
+def _at(state: Path | None) -> list[str]:
+    return ["--state", str(state)] if state else []
 
 
 def _one_answer(client: OpenAI) -> str:

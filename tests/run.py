@@ -30,6 +30,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
                 "ledger",
                 "api",
                 "operator",
+                "process",
             }
         ),
     ),

@@ -76,6 +76,8 @@ def _understood(who: str, status: int, body: bytes) -> Mapping[str, Any]:
         return answer
     error = answer.get("error") if isinstance(answer, dict) else None
     said = error.get("message", "") if isinstance(error, dict) else error
+    if said and status == 400:  # about what was asked for, which names itself
+        raise CommandError(str(said))
     raise CommandError(f"{who} answered {status}" + (f": {said}" if said else ""))
 
 

@@ -20,7 +20,11 @@ def check(
     output: Form = Output.table,
     service: Services = None,
 ) -> None:
-    """Say what Byway thinks of a folder of resources; exit 1 if it would refuse any."""
+    """Judge a folder of resources, offline.
+
+    A line for each resource; exit code 1 if any of them, or any file, would be refused. What refers to something
+    that is not in the folder is told and refuses nothing: secrets often come from elsewhere.
+    """
     # The compiler takes half a second to import, which no other command should pay.
     from byway_cli.verdicts import judge, read
 

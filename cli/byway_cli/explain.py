@@ -1,7 +1,8 @@
 """`byway explain MODEL`: which endpoints would answer, in which order, and why every other one is left out."""
 
 import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -19,12 +20,21 @@ def explain(
     state: State = None,
     directory: Dir = None,
 ) -> None:
-    """Print who would answer a request for MODEL just now, and why."""
+    """Print who would answer for a model, and why.
+
+    Exit code 1 if nobody would just now.
+    """
     proxy = asking.a_proxy(asking.state_of(state, directory, os.environ))
     answer = asking.ask(proxy, "/v1/explain", model=model, namespace=namespace)
-    if output is not Output.table:
+    if output is Output.table:
+        _print_tables(model, answer)
+    else:
         printing.document(answer, output)
-        return
+    if not answer.get("candidates"):
+        raise typer.Exit(1)
+
+
+def _print_tables(model: str, answer: Mapping[str, Any]) -> None:
     candidates, left_out = answer.get("candidates", ()), answer.get("left_out", ())
     if candidates:
         keys = ("place", "endpoint", "provider", "price", "why")
@@ -35,5 +45,9 @@ def explain(
         printing.warn(answer.get("error") or f"nobody would answer {model!r} just now")
     if left_out:
         print()
-        rows = [[str(one.get(key, "")) for key in ("endpoint", "reason", "detail")] for one in left_out]
+        # One that could not be resolved has no endpoint's name; then its provider key's says which it is.
+        rows = [
+            [one.get("endpoint") or one.get("provider", ""), one.get("reason", ""), one.get("detail", "")]
+            for one in left_out
+        ]
         printing.table(["LEFT OUT", "REASON", "DETAIL"], rows)

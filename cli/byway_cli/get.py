@@ -33,13 +33,13 @@ def get(
     kind: Annotated[
         str, typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk); more by commas.")
     ],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them. [default: all]")] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="[default: all]")] = None,
     output: Form = Output.table,
     state: State = None,
     directory: Dir = None,
 ) -> None:
-    """Print resources and their status, as `kubectl get` does."""
+    """Print resources and their status."""
     kinds = [kind_of(one) for one in kind.split(",") if one]
     operator = asking.state_of(state, directory, os.environ) / "run/operator.sock"
     found = {one: _items(operator, one, namespace, name) for one in kinds}

@@ -15,6 +15,7 @@ from byway_cli.usage import usage
 app = typer.Typer(
     name="byway",
     help="OpenRouter inside your own Kubernetes cluster, or on this machine.",
+    epilog="Exit codes: 0 done, 1 refused or failed (a line on standard error says why), 2 wrongly called.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -26,7 +26,11 @@ def usage(
     state: State = None,
     directory: Dir = None,
 ) -> None:
-    """Print what was asked for and what it cost, in US dollars."""
+    """Print what was used and what it cost.
+
+    In US dollars. COST is what providers are owed, BILLED what callers pay, ABSORBED the difference: attempts that
+    failed on the way to an answer.
+    """
     ledger = asking.state_of(state, directory, os.environ) / "run/ledger.sock"
     most = None if limit is None else str(limit)
     rows = asking.ask(ledger, "/v1/usage", by=by, since=since, until=until, limit=most)["rows"]

@@ -27,7 +27,8 @@ Millis = Annotated[int, Meta(ge=1, le=24 * 3600 * 1000)]
 EVERY_NAMESPACE = "*"
 
 
-class _Object(msgspec.Struct, frozen=True, omit_defaults=True):
+# What comes of JSON has no cycles: the garbage collector need not walk through thousands of routes.
+class _Object(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An object of a section. Frozen, and silent about fields that a newer operator added."""
 
 

@@ -207,17 +207,23 @@ def statuses_of(cycle: Cycle, kind: str) -> list[dict[str, Any]]:
     if kind == "Secret":
         return []
     return [
-        {**_plain(manifest), "status": cycle.statuses.get(key, {"observedGeneration": -1})}
+        {
+            **_plain(manifest, cycle.world.first_seen.get(key)),
+            "status": cycle.statuses.get(key, {"observedGeneration": -1}),
+        }
         for key, manifest in sorted(cycle.world.manifests.items(), key=lambda pair: pair[0])
         if key.kind == kind
     ]
 
 
-def _plain(manifest: Manifest) -> dict[str, Any]:
+def _plain(manifest: Manifest, first_seen: str | None) -> dict[str, Any]:
+    """An object in a folder hardly ever says when it was created; then it is as old as we know it."""
     metadata = {
         **manifest.body.get("metadata", {}),
         "name": manifest.key.name,
         "namespace": manifest.key.namespace,
         "generation": manifest.generation,
     }
+    if created := manifest.created or first_seen:
+        metadata["creationTimestamp"] = created
     return {**manifest.body, "metadata": metadata}

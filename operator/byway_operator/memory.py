@@ -1,4 +1,4 @@
-"""What an operator on one machine remembers over a restart: generations, and the last good forms.
+"""What an operator on one machine remembers over a restart: generations and first times, and the last good forms.
 
 Without it a restart while a manifest is broken would lose what that manifest served. Secrets' forms are never
 written: a Secret whose file is broken during a restart is missing until it is mended, and says so.

@@ -1,6 +1,7 @@
 """The proxy as a process: its parts put together, how it begins, and how it ends without breaking a stream."""
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -111,6 +112,7 @@ class Proxy:
         self._lag_s = 0.0
         self._live_since = loop.time()
         self._draining = False
+        self._has_table = asyncio.Event()
         self.serving = Serving()
         self.health = Health(HealthLimits(eject=settings.eject))
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
@@ -146,7 +148,10 @@ class Proxy:
                 parts = self.control.run(), self.shipper.run(), self._look_after_itself()
                 running = [tasks.create_task(part) for part in parts]
                 await self._listen_for_admin(ending)
-                listeners = await self._listen()
+                listeners = await self._bind()
+                await self._first_table(stop)
+                for listener in listeners:
+                    await listener.start_serving()
                 quieten_gc()
                 self._log.info("the proxy serves", listening=self._settings.listen, admin=self._settings.admin)
                 await stop.wait()
@@ -155,8 +160,19 @@ class Proxy:
                     task.cancel()
         self._log.info("the proxy ends")
 
+    async def _first_table(self, stop: asyncio.Event) -> None:
+        """Before it there is nothing to answer; who listens all the same takes callers from proxies that share the
+        port and could."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._has_table, stop)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     async def _apply(self, table: Table) -> None:
         self.serving.swap(table)
+        self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
         self._live_since = asyncio.get_running_loop().time()
 
@@ -172,10 +188,18 @@ class Proxy:
                 await self.server.idle.wait()
         except TimeoutError:
             self._log.warning("requests outlast the drain and are cut", inflight=self.server.inflight)
+            await self._cut()
         await self.server.shut_down(CUT_S)
         self.meter.catch_up()
         if not await self.shipper.flush(5.0):
             self._log.warning("records are left for the next start to ship", records=self.records.unshipped)
+
+    async def _cut(self) -> None:
+        """Streams end with an error that their clients understand, not in the middle of a chunk."""
+        self.deadlines.expire_all()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CUT_S):
+                await self.server.idle.wait()
 
     def _not_ready(self) -> str:
         if self._draining:
@@ -227,11 +251,15 @@ class Proxy:
             self._log,
         )
 
-    async def _listen(self) -> list[asyncio.Server]:
+    async def _bind(self) -> list[asyncio.Server]:
+        """The address is ours, and nobody can connect yet."""
         host, port = address_of(self._settings.listen)
         loop = asyncio.get_running_loop()
         factory = self.server.protocol_factory
-        return [await loop.create_server(factory, sock=_bound(host, port), backlog=1024) for _ in range(LISTENERS)]
+        return [
+            await loop.create_server(factory, sock=_bound(host, port), backlog=1024, start_serving=False)
+            for _ in range(LISTENERS)
+        ]
 
     async def _listen_for_admin(self, ending: AsyncExitStack) -> None:
         vitals = Vitals(

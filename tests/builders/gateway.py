@@ -45,6 +45,7 @@ from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
+from canary import KEY
 from fakes.provider import FakeProvider
 
 PATIENT = Patience(connect_s=2.0, first_token_s=5.0, idle_s=5.0, request_s=20.0, comment_s=10.0, blocked_s=5.0)
@@ -192,7 +193,7 @@ def one_route(
             namespace="default", name=name, provider=name, display_name=f"Provider {name.upper()}",
             base_url=provider.url, credential=key, ca_bundle=ca, **account,
         )  # fmt: skip
-        sections["credentials"][key] = Credential(Secret("sk-fake"))
+        sections["credentials"][key] = Credential(Secret(KEY))
         sections["endpoints"][f"{key}:m"] = Endpoint(
             account=key,
             model="acme/m",

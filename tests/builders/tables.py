@@ -6,6 +6,7 @@ from byway_contract.money import Price
 from byway_contract.secret import Secret
 from byway_contract.table import (
     Account,
+    Anonymous,
     Credential,
     Endpoint,
     Model,
@@ -54,14 +55,17 @@ def table(
     models: dict[str, Model] | None = None,
     trusted: tuple[str, ...] = (),
     credentials: dict[str, str] | None = None,
+    anonymous: str | None = None,
 ) -> Table:
-    """Ids are as the operator makes them: `team-a/openai`, `team-a/openai:acme/m`."""
+    """Ids are as the operator makes them: `team-a/openai`, `team-a/openai:acme/m`. `anonymous` is the namespace of
+    whoever brings no credential."""
     objects: dict[SectionName, dict[str, TableObject]] = {
         "accounts": {f"{a.namespace}/{a.name}": a for a in accounts},
         "endpoints": {f"{e.account}:{e.upstream_model}": e for e in endpoints},
         "routes": {f"{r.namespace}/{r.name}": r for r in routes or []},
         "models": dict(models or {}),
         "policies": {"tenancy": Tenancy(trusted)},
+        "callers": {"anonymous": Anonymous(anonymous)} if anonymous else {},
         "credentials": {i: Credential(Secret(value)) for i, value in (credentials or {}).items()},
     }
     return decode({s: {i: canonical(o) for i, o in members.items()} for s, members in objects.items()})

@@ -1,9 +1,11 @@
+import contextlib
 import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from byway_contract.money import Cost, Usage
+from byway_operator.compile.catalogue.catalogue import load
 from byway_proxy.carry.dialects import openai_answer, openai_request
 from byway_proxy.carry.dialects.openai_answer import BadAnswer, Identity, read_whole, usage_bytes
 from byway_proxy.carry.dialects.openai_request import BadRequest
@@ -32,9 +34,49 @@ def test_usage_is_asked_for_whatever_the_client_says() -> None:
     assert json.loads(openai_request.body_for(asked, "m"))["stream_options"] == {"include_usage": True}
 
 
+def test_a_provider_that_refuses_stream_options_is_not_sent_them() -> None:
+    asked = openai_request.read(ask(stream=True, stream_options={"include_usage": True}))
+    sent = json.loads(openai_request.body_for(asked, "m", quirks=("no_stream_options",)))
+    assert sent == {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+def test_every_quirk_of_the_catalogue_is_obeyed() -> None:
+    quirks = {quirk for provider in load().providers.values() for quirk in provider.quirks}
+    assert quirks == {openai_request.NO_STREAM_OPTIONS}
+
+
+@pytest.mark.parametrize(
+    ("fields", "defaults", "cap", "sent_lengths"),
+    [
+        ({}, b'{"max_tokens":50}', 100, {"max_tokens": 50}),
+        ({}, b'{"max_completion_tokens":500}', 100, {"max_completion_tokens": 100}),
+        ({"max_tokens": None}, b"{}", 100, {"max_tokens": 100}),
+        ({"max_tokens": 700}, b"{}", 100, {"max_tokens": 100}),
+        ({"max_completion_tokens": 700}, b'{"max_tokens":50}', 100, {"max_completion_tokens": 100}),
+        ({"max_tokens": 7}, b'{"max_completion_tokens":50}', 100, {"max_tokens": 7}),
+        ({"max_tokens": None}, b"{}", None, {"max_tokens": None}),
+        ({}, b'{"max_tokens":"many"}', 100, {"max_tokens": 100}),
+    ],
+)
+def test_the_length_of_an_answer_is_said_once(
+    fields: dict[str, Any], defaults: bytes, cap: int | None, sent_lengths: dict[str, int | None]
+) -> None:
+    asked = openai_request.read(ask(**fields))
+    body = openai_request.body_for(asked, "m", openai_request.said_by_route(asked, Raw(defaults), cap))
+    sent = json.loads(body)
+    assert {name: value for name, value in sent.items() if "tokens" in name} == sent_lengths
+    assert body.count(b"tokens") == len(sent_lengths)
+
+
+def test_a_routes_defaults_never_tell_a_provider_what_is_meant_for_us() -> None:
+    asked = openai_request.read(ask(stream=True))
+    added = openai_request.said_by_route(asked, Raw(b'{"provider":{"zdr":true},"stream_options":{}}'), None)
+    assert added == {}
+
+
 def test_a_routes_defaults_stand_where_the_caller_is_silent() -> None:
     asked = openai_request.read(ask(temperature=0.9))
-    added = openai_request.added_by_route(asked, Raw(b'{"temperature":0.2,"top_p":0.5}'), 100)
+    added = openai_request.said_by_route(asked, Raw(b'{"temperature":0.2,"top_p":0.5}'), 100)
     sent = json.loads(openai_request.body_for(asked, "m", added))
     assert (sent["temperature"], sent["top_p"], sent["max_tokens"]) == (0.9, 0.5, 100)
 
@@ -179,3 +221,17 @@ def test_text_that_looks_like_a_field_does_not_end_a_stream() -> None:
     out = stream.feed(b"".join(chunk({"content": w}) for w in ["a", *words]))
     assert [c["choices"][0]["delta"]["content"] for c in events(out)] == ["a", *words]
     assert (stream.finish, stream.usage) == ("", None)
+
+
+@pytest.mark.parametrize("field", ["id", "error", "choices", "usage", "finish", "delta"])
+def test_an_answer_that_is_no_utf_8_is_the_providers_fault(field: str) -> None:
+    """A decoder that stumbles over it must not stumble as a bug of ours."""
+    bad = b'"\xff\xfe"'
+    choice = {"finish": b'{"finish_reason":%s}', "delta": b'{"delta":{"content":%s},"message":{"a":%s}}'}
+    one = choice.get(field, b'{"message":{"content":"hi"},"finish_reason":"stop"}').replace(b"%s", bad)
+    fields = {b"id": b'"x"', b"choices": b"[" + one + b"]"} | ({field.encode(): bad} if field not in choice else {})
+    body = b"{" + b",".join(b'"%s":%s' % item for item in fields.items()) + b"}"
+    with contextlib.suppress(BadAnswer):
+        _ = read_whole(body).blank
+    with contextlib.suppress(BadAnswer):
+        Stream(ME).feed(b"data: " + body + b"\n\n")

@@ -166,7 +166,7 @@ class FaultProxy:
             link.passed[way] += len(piece)
             self._tell()
         await self._wait(way, 0)
-        if writer.can_write_eof():
+        if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
 
     async def _wait(self, way: Direction, size: int) -> None:

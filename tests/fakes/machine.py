@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import canary
+from byway_cli.up.layout import lay_out
+
 T = TypeVar("T")
 BYWAY = Path(sys.executable).with_name("byway")
 
@@ -73,12 +76,22 @@ class Machine:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         found = {}
         for pid in children:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, IndexError):  # it has just ended
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
                 name = next((e[11:].decode() for e in environment if e.startswith(b"BYWAY_NAME=")), "")
                 module = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2].decode()
                 found[name or module.removeprefix("byway_")] = int(pid)
         return found
+
+    def seen(self) -> list[str]:
+        """Where a credential can be seen from outside while we run."""
+        assert self.process is not None
+        with contextlib.suppress(OSError):  # it may have ended
+            processes = [self.process.pid, *self.pids().values()]
+            memory = lay_out(self.folder, self.state, os.environ).memory
+            kept = canary.in_kept_folder(memory, Path("/proc/self/mounts").read_text())
+            return [*canary.in_processes(processes), *kept]
+        return []
 
     def said(self) -> str:
         return self.output.read_text(errors="replace")
@@ -118,7 +131,9 @@ def machine(manifests: dict[str, str], *words: str) -> Iterator[Machine]:
         yield made
     finally:
         if made.process is not None:
+            seen = made.seen()
             made.stop()
+            canary.nowhere([*seen, *canary.in_folder(root)])
         keep = os.environ.get("BYWAY_KEEP_OUTPUT")
         if keep:
             shutil.copytree(root, Path(keep) / root.name, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))

@@ -20,6 +20,7 @@ from typing import IO, Literal, Self
 
 import msgspec
 import trustme
+from canary import KEY
 from fakes import wire
 from fakes.connection import Connection, Request
 from fakes.reply import Reply, Script, status
@@ -41,7 +42,7 @@ class FakeProvider:
         script: Script | None = None,
         *,
         always: Reply | None = None,
-        keys: tuple[str, ...] | None = ("sk-fake",),
+        keys: tuple[str, ...] | None = ("sk-fake", KEY),
         models: tuple[str, ...] = ("gpt-fake",),
         port: int = 0,
         tls: TLS = "none",
@@ -112,6 +113,8 @@ class FakeProvider:
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
+        if self._placeholder:
+            return
         # Bound and not listening: nobody else gets the port, and a connect to it is refused.
         self._placeholder = socket.socket()
         self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -91,6 +91,7 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     code: str | int | None = None
     type: str = ""
     message: str = "the fake provider was told to fail"
+    """In it and in the two before it, `{key}` is the credential that was sent: some providers quote it back."""
     retry_after: str = ""
     hold_s: float = 30.0
     """A held request that nobody releases is reset after so long, so that nothing hangs for ever."""

@@ -59,9 +59,9 @@ class Sending:
         if self._request.path.endswith("/models"):
             await self._whole(200, json.dumps({"object": "list", "data": []}).encode())
         elif reply.kind == "status":
-            await self._whole(reply.status, json.dumps(wire.error(reply)).encode())
+            await self._whole(reply.status, self._error().encode())
         elif reply.kind == "error_in_200":
-            await self._whole(200, json.dumps(wire.error(reply)).encode())
+            await self._whole(200, self._error().encode())
         elif self._asked.stream:
             await self._stream()
         else:
@@ -139,12 +139,13 @@ class Sending:
                 if await self._fault():
                     return
             content += event.tokens
+            # Before it is written: a client that leaves while it is has been sent it.
+            self._bill(event.tokens, event.tokens if event.reasoning else 0)
             waiting += wire.sse(event.data, reply.crlf)
             if written % reply.per_write == 0:
                 await self._body(waiting)
                 waiting = b""
                 await asyncio.sleep(reply.gap_s)
-            self._bill(event.tokens, event.tokens if event.reasoning else 0)
             self._served.usage_sent = self._served.usage_sent or event.usage
         await self._body(waiting + (wire.sse("[DONE]", reply.crlf) if reply.done else b""))
 
@@ -159,7 +160,7 @@ class Sending:
             case "reset":
                 await self._reset()
             case "error_event":
-                await self._body(wire.sse(json.dumps(wire.error(self._reply))))
+                await self._body(wire.sse(self._error()))
                 return True
             case "early_end":
                 return True
@@ -183,6 +184,11 @@ class Sending:
         size = len(body) if length is None else length
         self._head(code, {"content-type": "application/json", "content-length": str(size)})
         await self._write(body)
+
+    def _error(self) -> str:
+        """Some providers quote the credential back in it."""
+        token = self._request.headers.get("authorization", "").rpartition(" ")[2]
+        return json.dumps(wire.error(self._reply)).replace("{key}", token)
 
     async def _body(self, data: bytes) -> None:
         if data:

@@ -146,6 +146,13 @@ ROUTES = [
         "defaults may not set model, models, messages, prompt, input, stream: those are the caller's",
     ),
     (
+        "{endpoints: [@EU], request: {defaults: {provider: {zdr: true}}}}",
+        "spec.request.defaults",
+        "",
+        "defaults may not set provider, route, plugins, preset, transforms, user, session_id, stream_options: no "
+        "provider is sent those",
+    ),
+    (
         "{endpoints: [@EU], dataPolicy: }",
         "spec.dataPolicy",
         "",

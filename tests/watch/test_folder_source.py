@@ -9,6 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from byway_operator.compile.catalogue.catalogue import load
+from byway_operator.compile.settings import Settings
+from byway_operator.cycle import Cycle, statuses_of
+from byway_operator.push.push import Hub
 from byway_operator.resources.manifest import Key, Manifest, World
 from byway_operator.watch.folder import FolderSource
 from byway_process.logs import Log
@@ -162,6 +166,42 @@ def test_generations_count_content_and_outlive_a_restart(tmp_path: Path) -> None
     assert again.read().manifests[SMART].generation == 2
     write(file, route("smart", "d/e"))
     assert again.read().manifests[SMART].generation == 3
+
+
+def test_an_object_is_as_old_as_it_is_known_over_a_restart_and_until_it_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    write(file, route("smart") + "---\n" + route("other"))
+    source = source_of(tmp_path)
+    generation, digest, now = (source.read(), source.remembered())[1][f"ModelRoute/default/{SMART.name}"]
+    assert source.read().first_seen == {SMART: now, OTHER: now}
+    again = source_of(tmp_path)
+    again.recall({**source.remembered(), "ModelRoute/default/smart": [generation, digest, "2026-01-01T00:00:00Z"]})
+    assert again.read().first_seen[SMART] == "2026-01-01T00:00:00Z"
+    write(file, route("other"))
+    again.read()
+    write(file, route("smart") + "---\n" + route("other"))
+    assert again.read().first_seen[SMART] >= str(now)
+
+
+def test_a_folder_compiles_alike_whenever_it_was_first_seen(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", route("smart") + "---\n" + route("other"))
+    source, earlier = source_of(tmp_path), source_of(tmp_path)
+    world = source.read()
+    earlier.recall({name: [*two, "2025-01-01T00:00:00Z"] for name, (*two, _) in source.remembered().items()})
+    assert earlier.read().first_seen != world.first_seen
+    assert earlier.read().manifests == world.manifests
+    assert {manifest.created for manifest in world.manifests.values()} == {""}
+
+
+def test_what_was_created_at_an_unknown_time_is_shown_as_old_as_it_is_known(tmp_path: Path) -> None:
+    stamped = route("other").replace("name: other", 'name: other\n  creationTimestamp: "2025-12-31T00:00:00Z"')
+    write(tmp_path / "a.yaml", route("smart") + "---\n" + stamped)
+    source, log = source_of(tmp_path), Log("test", out=io.StringIO())
+    hub = Hub(1, "test", log, lambda: None)
+    cycle = Cycle(source, hub, Settings(), load(), log, good={}, remember=lambda _: None)
+    cycle.world = source.read()
+    created = {o["metadata"]["name"]: o["metadata"]["creationTimestamp"] for o in statuses_of(cycle, "ModelRoute")}
+    assert created == {"other": "2025-12-31T00:00:00Z", "smart": cycle.world.first_seen[SMART]}
 
 
 def test_what_is_remembered_of_a_secret_is_not_the_secret(tmp_path: Path) -> None:

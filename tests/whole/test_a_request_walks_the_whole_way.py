@@ -1,62 +1,12 @@
 """One machine, real processes: from a saved file to an answer, and back to a status and a sum of money."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from builders.manifests import account, route
 from fakes.machine import Machine, machine, until
-
-TESTS = Path(__file__).parents[1]
-
-
-@contextmanager
-def provider(tmp_path: Path, name: str, **always: Any) -> Iterator[tuple[str, Path]]:
-    """A fake provider in a process of its own: its base URL, and the file of what it served."""
-    truth, script = tmp_path / f"{name}.jsonl", tmp_path / f"{name}.json"
-    script.write_text(json.dumps({"always": always}))
-    command = [sys.executable, "-m", "fakes.provider", "--truth", truth, "--script", script, "--for-s", "100"]
-    with subprocess.Popen([str(w) for w in command], cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())["url"], truth
-        finally:
-            process.kill()
-
-
-def served(truth: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in truth.read_text().splitlines()] if truth.exists() else []
-
-
-def account(name: str, url: str, dollars: str = "1") -> str:
-    return f"""
-apiVersion: byway.dev/v1alpha1
-kind: ProviderKey
-metadata: {{name: {name}}}
-spec:
-  provider: openai-compatible
-  baseURL: {url}
-  models:
-  - {{name: acme/m, upstreamName: m, price: {{perMillionTokens: {{input: "{dollars}", output: "{dollars}"}}}}}}
----
-"""
-
-
-def route(*members: str, name: str = "smart") -> str:
-    listed = "".join(
-        f"  - {{name: {member}, providerKeyRef: {{name: {member}}}, model: acme/m, order: {number}}}\n"
-        for number, member in enumerate(members)
-    )
-    return f"""
-apiVersion: byway.dev/v1alpha1
-kind: ModelRoute
-metadata: {{name: {name}}}
-spec:
-  endpoints:
-{listed}"""
+from fakes.process import provider, served
 
 
 def usage(made: Machine) -> list[dict[str, Any]]:

@@ -41,7 +41,11 @@ def up(
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running answers get at the end.")] = DRAIN_S,
     log: Annotated[LogFormat, typer.Option(help="How the processes' lines are shown.")] = LogFormat.human,
 ) -> None:
-    """Run Byway on this machine from a folder of resources, until Ctrl-C."""
+    """Run it from a folder of resources, until Ctrl-C.
+
+    It listens on 127.0.0.1 alone. Saving a file in DIR applies it; so does removing one. Exit code 0 after the
+    first Ctrl-C, which lets running answers end; 130 after a second one, which does not.
+    """
     addresses = services(service)
     house = layout.lay_out(directory, state, os.environ)
     layout.make(house)

@@ -5,8 +5,8 @@
             |                    v
       the cycle  <-- on_change --+--> fleet(), refusals                `tell` and the next compile read them
 
-The hub has no task of its own: each connection's two belong to the request that brought it, and what has a time
-is a timer of the loop. All of it runs on one loop; nothing here needs a lock.
+The hub has no task of its own: each connection's belong to the request that brought it (`reception`), and what
+has a time is a timer of the loop. All of it runs on one loop; nothing here needs a lock.
 """
 
 import asyncio
@@ -14,67 +14,32 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from aiohttp import ClientError, WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 from byway_contract.stream import (
     CLOSE_LOST_LEASE,
     CLOSE_SUPERSEDED,
     PATH,
-    SUBPROTOCOL,
     Ack,
     Drain,
     FromProxy,
     Hello,
     Nack,
-    Pod,
     Reported,
-    StreamError,
     Welcome,
-    decode_from_proxy,
 )
 from byway_process.logs import Log
 
 from byway_operator.compile.verdict import Compiled, ObjectId, Refusal
 from byway_operator.push import rollout as deciding
-from byway_operator.push.door import (
-    Identify,
-    Stranger,
-    UnwelcomeError,
-    first_words,
-    not_leading,
-    not_yet,
-    trust_the_socket,
-    turned_away,
-)
+from byway_operator.push.door import Identify, not_leading, not_yet, trust_the_socket
 from byway_operator.push.fleet import FleetView, Ring, Sent
 from byway_operator.push.line import Line, Pace, Published
+from byway_operator.push.reception import Reception
+from byway_operator.push.settings import PushSettings
 from byway_operator.resources.manifest import Key
-
-
-@dataclass(frozen=True)
-class PushSettings:
-    """Seconds, unless the name says otherwise."""
-
-    scout_s: float = 0.3
-    """How long everybody waits for one proxy of each build: long enough for a healthy one to answer."""
-    ping_s: float = 20.0
-    dead_s: float = 45.0
-    """Nothing heard for so long, not even an answer to a ping: the connection is gone."""
-    answer_s: float = 30.0
-    max_age_s: float = 2700.0
-    """± 20 %, so that proxies that dialled together do not dial together again."""
-    grace_s: float = 10.0
-    hello_s: float = 5.0
-    report_every_s: float = 15.0
-    gather_s: float = 0.1
-    """Acks and reports that come within it are one `on_change`."""
-    close_s: float = 1.0
-    most_proxies: int = 2000
-    max_message_bytes: int = 8 * 1024 * 1024
-    """Of a report: one of 10,000 endpoints is 2 MB."""
 
 
 class Hub:
@@ -98,7 +63,7 @@ class Hub:
         self._log = log
         self._on_change = on_change
         self._settings = settings or PushSettings()
-        self._identify = identify
+        self.stream = Reception(self, log, self._settings, identify).stream
         self._seq = 0
         self._lines: dict[int, Line] = {}
         self._seats = 0
@@ -169,62 +134,14 @@ class Hub:
             if timer is not None:
                 timer.cancel()
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """GET /v1/stream."""
+    def closed(self) -> web.Response | None:
         if self._draining == "lost-lease":
             return not_leading(None)
         if self._latest is None or self._draining or len(self._lines) >= self._settings.most_proxies:
             return not_yet()
-        proven = await self._identify(request)
-        if isinstance(proven, Stranger):
-            self._log.warning("a stranger dialled the control stream", status=proven.status, why=proven.message)
-            return turned_away(proven)
-        ws = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,),
-            compress=False,  # a table is compressed once, for all
-            receive_timeout=self._settings.dead_s,
-            max_msg_size=self._settings.max_message_bytes,
-        )
-        await ws.prepare(request)
-        code, message = await self._serve(ws, proven)
-        if not await self._said_goodbye(ws, code, message) and request.transport is not None:
-            # Whoever reads nothing would otherwise keep what it was sent in our memory.
-            request.transport.abort()
-        return ws
+        return None
 
-    async def _serve(self, ws: web.WebSocketResponse, proven: Pod | None) -> tuple[int, str]:
-        """Until the stream is over. Returns what to close it with."""
-        try:
-            hello = await first_words(ws, proven, self._settings.hello_s)
-        except UnwelcomeError as unwelcome:
-            self._log.warning("a proxy is not welcome", code=unwelcome.code, why=unwelcome.message)
-            return unwelcome.code, unwelcome.message
-        line = self._seated(ws, hello)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                both = [tasks.create_task(self._write(line)), tasks.create_task(self._listen(ws, line))]
-                await line.over.wait()
-                for task in both:
-                    task.cancel()
-        finally:
-            self._unseated(line)
-        return line.close_with
-
-    async def _said_goodbye(self, ws: web.WebSocketResponse, code: int, message: str) -> bool:
-        try:
-            async with asyncio.timeout(self._settings.close_s):
-                await ws.close(code=code, message=message.encode()[:120])
-        except (TimeoutError, ClientError, ConnectionError):
-            return False
-        except asyncio.CancelledError:
-            # Whoever was cancelled while it waited to write leaves a cancelled future in aiohttp's protocol, and
-            # the next to write meets it, though nobody cancelled that one.
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-            return False
-        return True
-
-    def _seated(self, ws: web.WebSocketResponse, hello: Hello) -> Line:
+    def seated(self, ws: web.WebSocketResponse, hello: Hello) -> Line:
         for other in self._lines.values():
             if (other.hello.pod.name, other.hello.pod.uid) == (hello.pod.name, hello.pod.uid):
                 other.end(CLOSE_SUPERSEDED, "dialled again")
@@ -241,7 +158,7 @@ class Hub:
         self._advance(line)
         return line
 
-    def _unseated(self, line: Line) -> None:
+    def unseated(self, line: Line) -> None:
         del self._lines[line.id]
         if not self._lines:
             self._empty.set()
@@ -267,32 +184,7 @@ class Hub:
         age_s = settings.max_age_s * random.uniform(0.8, 1.2)
         return Pace(settings.ping_s, settings.answer_s, age_s, settings.grace_s)
 
-    async def _write(self, line: Line) -> None:
-        try:
-            await line.write()
-        except (ClientError, ConnectionError):
-            line.end(WSCloseCode.ABNORMAL_CLOSURE, "it left")
-        except TimeoutError:
-            line.end(WSCloseCode.POLICY_VIOLATION, "it reads nothing")
-
-    async def _listen(self, ws: web.WebSocketResponse, line: Line) -> None:
-        while not line.over.is_set():
-            try:
-                frame = await ws.receive()
-            except TimeoutError:
-                line.end(WSCloseCode.ABNORMAL_CLOSURE, "nothing heard")
-                return
-            if frame.type is not WSMsgType.TEXT:
-                code = WSCloseCode.UNSUPPORTED_DATA if frame.type is WSMsgType.BINARY else WSCloseCode.OK
-                line.end(code, "want text")
-                return
-            try:
-                self._heard(line, decode_from_proxy(frame.data))
-            except StreamError:
-                self._log.warning("a proxy sends what is not of this protocol", proxy=line.hello.pod.name)
-                line.end(WSCloseCode.PROTOCOL_ERROR, "not a message of this protocol")
-
-    def _heard(self, line: Line, message: FromProxy) -> None:
+    def heard(self, line: Line, message: FromProxy) -> None:
         match message:
             case Ack():
                 self._acked(line, message)

@@ -104,10 +104,17 @@ _WORDS = {
 }
 
 
+# A word that we do not know is said back, unless it is as long as credentials are: people paste those where they do
+# not belong, and what we say ends in statuses and logs.
+LONGEST_WORD = 31
+
+
 def _no_such_field(path: Path, kind: type[BaseModel]) -> Fault:
     word, known = str(path[-1]), _fields_at(path[:-1], kind)
     meant = nearest(word, known)
     way_out = f"did you mean {meant}?" if meant else f"there are {', '.join(known)}"
+    if len(word) > LONGEST_WORD:
+        return Fault("Invalid", path[:-1], f"no such field as one of these; {way_out}")
     return Fault("Invalid", path, f"no such field; {way_out}", meant or "")
 
 
@@ -120,7 +127,8 @@ def _unsupported(path: Path, kind: type[BaseModel], body: Mapping[str, Any]) -> 
         return Fault("Invalid", path, f"want {_either(words)}")
     meant = nearest(value, words)
     hint = f"; did you mean {meant}?" if meant and len(words) > 1 else ""
-    return Fault("UnsupportedValue", path, f'"{value[:64]}" is not supported; want {_either(words)}{hint}')
+    shown = f'"{value}"' if len(value) <= LONGEST_WORD else "this"
+    return Fault("UnsupportedValue", path, f"{shown} is not supported; want {_either(words)}{hint}")
 
 
 def _either(words: Sequence[str]) -> str:

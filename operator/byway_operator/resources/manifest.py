@@ -67,3 +67,6 @@ class World:
 
     manifests: Mapping[Key, Manifest]
     problems: tuple[Problem, ...] = ()
+    first_seen: Mapping[Key, str] = field(default_factory=dict)
+    """Since when the source has had an object, as a creationTimestamp. For people only, and no part of a manifest:
+    the same folder compiles to the same table whenever it was first seen."""

@@ -32,6 +32,8 @@ Strategy = Literal["Balanced", "Cost", "Latency", "Throughput", "Availability", 
 
 # A caller is never silent about these, or the answer's very shape hangs on them.
 NEVER_DEFAULTS = ("model", "models", "messages", "prompt", "input", "stream")
+# These are said to the router, which would not hear them there.
+ROUTERS_OWN = ("provider", "route", "plugins", "preset", "transforms", "user", "session_id", "stream_options")
 MOST_DEFAULTS_BYTES = 65536
 
 
@@ -145,6 +147,12 @@ class RequestSettings(Part):
             "",
             f"defaults may not set {', '.join(NEVER_DEFAULTS)}: those are the caller's",
             lambda self: not set(self.defaults or ()) & set(NEVER_DEFAULTS),
+            ".defaults",
+        ),
+        Rule(
+            "",
+            f"defaults may not set {', '.join(ROUTERS_OWN)}: no provider is sent those",
+            lambda self: not set(self.defaults or ()) & set(ROUTERS_OWN),
             ".defaults",
         ),
         Rule(

@@ -85,7 +85,7 @@ class Azure(Part):
     resource: Label
     """Name of the resource: `acme-weu` for https://acme-weu.openai.azure.com."""
     api_version: Annotated[str, Field(max_length=64)] | None = None
-    """Default: v1."""
+    """Default: v1. Others are not done in this version."""
 
 
 class Bedrock(Part):

@@ -108,8 +108,8 @@ class AllowedNamespaces(Part):
     """Who beside this namespace may use the object. Withdrawn consent takes effect with the next push."""
 
     from_: Literal["Same", "All", "Names", "Selector"] | None = None
-    """Same: nobody else. All: every namespace. Names: those in `names`. Selector: those whose labels match.
-    Default: Same."""
+    """Same: nobody else. All: every namespace. Names: those in `names`. Selector: those whose labels match; not
+    done in this version. Default: Same."""
     names: Annotated[tuple[Label, ...], Field(min_length=1, max_length=256), SET] = ()
     """Namespaces by name; with from: Names."""
     selector: LabelSelector | None = None

@@ -72,11 +72,11 @@ class FolderSource:
         return self._world
 
     def remembered(self) -> dict[str, list[int | str]]:
-        """Generations, as plain JSON; see `recall`."""
+        """Generations and first times, as plain JSON; see `recall`."""
         return self._inventory.remembered()
 
     def recall(self, remembered: Mapping[str, Any]) -> None:
-        """Go on counting generations where an earlier process stopped. Before the first `read`."""
+        """Go on where an earlier process stopped. Before the first `read`."""
         self._inventory.recall(remembered)
 
     async def run(self, changed: Callable[[], None]) -> None:
@@ -165,7 +165,9 @@ class FolderSource:
         if self._doubted is not None:
             return True
         unreadable = [Problem(Place(self._shown(name), 1), why) for name, why in self._unreadable.items()]
-        self._world = World(world.manifests, (*world.problems, *unreadable))
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        first_seen = self._inventory.first_seen(world.manifests, now)
+        self._world = World(world.manifests, (*world.problems, *unreadable), first_seen)
         self._stale = False
         self._changes += 1
         return False

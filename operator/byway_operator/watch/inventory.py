@@ -4,12 +4,13 @@ A file with a problem removes nothing: what it said before stays, marked `broken
 is gone, or a file that is understood to the last word and no longer has an object, removes it. One object in two
 files is the first file's, by name.
 
-Generations count changes of content (never of metadata or status) and outlive a restart by `remembered`.
+Generations count changes of content (never of metadata or status). They and the time when an object was first
+seen outlive a restart by `remembered`.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +32,7 @@ class Inventory:
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
         self._generations: dict[Key, tuple[int, str]] = {}
+        self._first_seen: dict[Key, str] = {}
 
     def files(self) -> frozenset[str]:
         return frozenset(self._files)
@@ -74,10 +76,15 @@ class Inventory:
                 problems.append(_twice(manifest, winner))
         return World(manifests, tuple(problems))
 
+    def first_seen(self, manifests: Iterable[Key], now: str) -> Mapping[Key, str]:
+        """When each was seen first, if not at `now`. One that is gone and comes back is new, as in a cluster."""
+        self._first_seen = {key: self._first_seen.get(key, now) for key in manifests}
+        return self._first_seen
+
     def remembered(self) -> dict[str, list[int | str]]:
-        """Generations as plain JSON, for `recall` after a restart. Holds digests, never content."""
+        """Generations and first times as plain JSON, for `recall` after a restart. Digests, never content."""
         return {
-            f"{key.kind}/{key.namespace}/{key.name}": [generation, digest]
+            f"{key.kind}/{key.namespace}/{key.name}": [generation, digest, self._first_seen.get(key, "")]
             for key, (generation, digest) in self._generations.items()
         }
 
@@ -85,8 +92,11 @@ class Inventory:
         """Before the first `read`. What is not of our form is passed over: then counting starts anew."""
         for name, value in remembered.items():
             match (name.split("/"), value):
-                case ([kind, namespace, word], [int(generation), str(digest)]):
-                    self._generations[Key(kind, namespace, word)] = (generation, digest)
+                case ([kind, namespace, word], [int(generation), str(digest), *seen]):
+                    key = Key(kind, namespace, word)
+                    self._generations[key] = (generation, digest)
+                    if seen and seen[0]:
+                        self._first_seen[key] = str(seen[0])
                 case _:
                     continue
 

@@ -25,6 +25,8 @@ from byway_proxy.meter.ids import generation_id
 from byway_proxy.meter.log import LogFull
 
 _encode = msgspec.json.Encoder().encode
+MOST_IGNORED = 32
+"""Words of `X-Byway-Ignored`."""
 
 
 class Chat:
@@ -55,7 +57,7 @@ class Chat:
         choice = self._choose(wanted, view, explaining)
         headers = b"X-Generation-Id: %s\r\n" % generation.encode()
         if choice.ignored:
-            headers += b"X-Byway-Ignored: %s\r\n" % ", ".join(choice.ignored).encode("ascii", "replace")
+            headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
         explained = _encode({"explain": explain(choice)}) if explaining else None
         job = Job(
             request, caller, choice, heads, generation, created, headers, _about(received, request), explained
@@ -64,11 +66,11 @@ class Chat:
             return await carry(job, self._means, reply)
         except GaveUp as gave_up:
             error = from_giving_up(gave_up, request.models)
+            if choice.ignored:
+                error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
             if explained is not None:
                 error.metadata["explain"] = explain(choice)
             return _told(error, job, reply)
-        except BadRequest as bad:
-            raise _bad_request(bad) from bad
         except LogFull as full:
             raise ApiError(
                 503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
@@ -112,6 +114,12 @@ def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
     )
 
 
+def _in_a_header(words: tuple[str, ...]) -> bytes:
+    """A stranger chose these words: nothing of them may end the line, or fill a page."""
+    told = ", ".join(words[:MOST_IGNORED])
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in told).encode()
+
+
 def _about(received: Received, request: ChatRequest) -> About:
     get = received.headers.get
     return About(
@@ -135,7 +143,8 @@ def _told(error: ApiError, job: Job, reply: Reply) -> str:
     stream = Stream(Identity(job.generation, job.created, slot.endpoint.model, slot.account.display_name))
     kind = str(error.as_object()["metadata"]["error_type"])
     try:
-        reply.end(stream.error_event(error.status, kind, error.message) + DONE)
+        explained = stream.extra_event(b'"byway":' + job.explained) if job.explained is not None else b""
+        reply.end(explained + stream.error_event(error.status, kind, error.message) + DONE)
     except ClientGone:
         return "client_cancel"
     return str(error.status)

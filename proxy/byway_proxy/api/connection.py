@@ -1,4 +1,4 @@
-"""One client's connection: aiohttp's, with a shorter way for the usual request.
+"""One client's connection: aiohttp's, with our manners towards strangers, and a shorter way for the usual request.
 
 aiohttp reads what arrives. A request that came whole, and alone, on a connection that waits for one, is answered by
 a single task, without aiohttp's own task, request and writer objects (15 µs a request). Whatever else may come (a
@@ -12,23 +12,27 @@ the keep-alive timer, shutting down, closing.
 
 This leans on private names of aiohttp's: `SHAPE` lists them, a test looks for them in the installed version, and
 where one is missing every request goes aiohttp's way.
+
+Ours are: what is garbage is answered in our words, and what is unread is not kept for ever.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from byway_proxy.api.errors import ApiError
+from byway_proxy.api.reply import JSON, Reply
 from byway_proxy.carry.outlet import ClientGone
 from byway_proxy.carry.turn import Turn
 
-if TYPE_CHECKING:
-    from byway_proxy.api.reply import Reply
+# From here on an answer is sent at once: what the transport buffers then says whether the client keeps up.
+LARGE = 16 * 1024
 
 SHAPE = frozenset(
     {"_waiter", "_handler_waiter", "_messages", "_request_in_progress", "_keepalive_handle", "_keepalive_timeout"}
@@ -38,7 +42,7 @@ SHAPE_OF_BODIES = frozenset({"_buffer", "_buffer_offset", "_exception"})
 _KNOWN = all(hasattr(RequestHandler, name) for name in SHAPE)
 _BODIES_KNOWN = all(hasattr(StreamReader, name) for name in SHAPE_OF_BODIES)
 
-Serve = Callable[[RawRequestMessage, StreamReader, "Connection"], Coroutine[Any, Any, "Reply"]]
+Serve = Callable[[RawRequestMessage, StreamReader, "Connection"], Coroutine[Any, Any, Reply]]
 """The one handler. It raises nothing but CancelledError."""
 
 
@@ -52,15 +56,16 @@ def all_of(content: StreamReader) -> bytes:
 class Listener(web.Server):
     """aiohttp's server, with our connections."""
 
-    def __init__(self, serve: Serve, **how: Any) -> None:
+    def __init__(self, serve: Serve, *, unread_s: float, **how: Any) -> None:
         self._serve = serve
+        self._unread_s = unread_s
         self._turn = Turn(asyncio.get_running_loop())
         super().__init__(self._aiohttps_way, **how)  # type: ignore[arg-type] # a Reply has what it asks of a response
 
     def __call__(self) -> RequestHandler:
-        return Connection(self, self._serve, self._turn, loop=self._loop, **self._kwargs)
+        return Connection(self, self._serve, self._turn, self._unread_s, loop=self._loop, **self._kwargs)
 
-    async def _aiohttps_way(self, request: web.BaseRequest) -> "Reply":
+    async def _aiohttps_way(self, request: web.BaseRequest) -> Reply:
         connection = request.protocol
         assert isinstance(connection, Connection)
         reply = await self._serve(request._message, request.content, connection)
@@ -69,11 +74,12 @@ class Listener(web.Server):
 
 
 class Connection(RequestHandler):
-    __slots__ = ("_idle", "_outgoing", "_serve", "_task", "_turn", "keeps_up", "on_drained")
+    __slots__ = ("_idle", "_outgoing", "_serve", "_task", "_turn", "_unread_s", "keeps_up", "on_drained")
 
-    def __init__(self, manager: web.Server, serve: Serve, turn: Turn, **how: Any) -> None:
+    def __init__(self, manager: web.Server, serve: Serve, turn: Turn, unread_s: float, **how: Any) -> None:
         super().__init__(manager, **how)
         self._serve = serve
+        self._unread_s = unread_s
         self._turn = turn
         self._outgoing: list[bytes] = []
         """To be sent when this turn ends."""
@@ -95,6 +101,8 @@ class Connection(RequestHandler):
         if not self._outgoing:
             self._turn.at_end(self)
         self._outgoing.append(data)
+        if len(data) > LARGE:
+            self.flush()
 
     def flush(self) -> None:
         outgoing, transport = self._outgoing, self.transport
@@ -105,6 +113,38 @@ class Connection(RequestHandler):
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+    # What the server asks when a request is answered.
+
+    def owes(self, keep_alive: bool) -> bool:
+        """Whether so much is unread that nothing is done before it is read; of a last answer, any of it."""
+        if self.writing_paused:
+            return True
+        if keep_alive:
+            return False
+        self.flush()
+        transport = self._alive()
+        return transport is not None and transport.get_write_buffer_size() > 0
+
+    async def until_read(self) -> None:
+        """Wait until the client has taken everything; not for ever, since it lies in our memory."""
+        self.flush()
+        transport = self._alive()
+        if transport is None:
+            return
+        read = asyncio.Event()
+        self.on_drained = read.set
+        transport.set_write_buffer_limits(high=0)
+        try:
+            async with asyncio.timeout(self._unread_s):
+                if self.writing_paused:
+                    await read.wait()
+        except TimeoutError:
+            transport.abort()
+        finally:
+            self.on_drained = None
+            if not transport.is_closing():
+                transport.set_write_buffer_limits()
 
     # What the loop calls.
 
@@ -142,8 +182,13 @@ class Connection(RequestHandler):
     # What the listener calls, and aiohttp.
 
     def force_close(self) -> None:
+        """Closing waits for a client to take the rest: not for ever either."""
         self.flush()
+        transport = self._alive()
+        unread = transport.get_write_buffer_size() if transport is not None else 0
         super().force_close()
+        if transport is not None and unread:
+            self._loop.call_later(self._unread_s, transport.abort)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         await super().shutdown(timeout)
@@ -207,9 +252,15 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
         error = ApiError(status, f"this is not a request that HTTP/1.1 allows: {reason}")
-        response = web.Response(status=status, body=error.body(), content_type="application/json")
-        response.force_close()
-        return response
+        reply = Reply(self, chunked=False, head_only=request.method == "HEAD", keep_alive=False)
+        with suppress(ClientGone):
+            reply.whole(status, JSON, error.body())
+        self.flush()
+        return reply  # type: ignore[return-value] # it has what aiohttp asks of a response
 
     def log_exception(self, *args: object, **kw: object) -> None:
         """Said by `handle_error`, to the one whom it concerns."""
+
+    def _alive(self) -> asyncio.Transport | None:
+        transport = self.transport  # no `isinstance`: uvloop's is no subclass of what it acts as
+        return None if transport is None or transport.is_closing() else transport

@@ -5,14 +5,15 @@ held), the bodies of all requests together, and the time for either.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestPayloadError
 from byway_process.logs import Log
 from msgspec import Struct
 
@@ -22,6 +23,10 @@ from byway_proxy.api.reply import JSON, Reply
 from byway_proxy.carry.outlet import ClientGone
 
 MIB = 1024 * 1024
+VERSIONS = ((1, 1), (1, 0))
+# What of a wrong request line is said back: words a person can have meant, and no stranger's bytes.
+_SHOWN_PATH = re.compile(r"/[A-Za-z0-9/_.-]{0,99}")
+_SHOWN_METHOD = re.compile(r"[A-Z]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Limits:
     """For the whole body to arrive."""
     head_s: float = 10.0
     """For a head to arrive, and for a kept connection to say something."""
+    unread_s: float = 60.0
+    """For a client to take what is left of its answer when that is complete."""
 
 
 class Received(Struct, frozen=True):
@@ -65,6 +72,7 @@ class Server:
         self.idle.set()
         self._listener = Listener(
             self._serve,
+            unread_s=limits.unread_s,
             handler_cancellation=True,
             keepalive_timeout=self._limits.head_s,
             access_log=None,
@@ -77,6 +85,11 @@ class Server:
     def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
         """For `create_server`."""
         return self._listener
+
+    @property
+    def connections(self) -> int:
+        """Open, idle ones among them."""
+        return len(self._listener.connections)
 
     def close_idle(self) -> None:
         """Connections that wait for a request end now, the others after their answer."""
@@ -98,6 +111,8 @@ class Server:
         self.inflight += 1
         held = 0
         try:
+            if message.version not in VERSIONS:
+                raise ApiError(400, "this is not a request of HTTP/1.1 or HTTP/1.0")
             path, _, query = message.path.partition("?")
             path = path.removeprefix("/api") if path.startswith("/api/") else path
             handler = self._routes.get((message.method, path)) or self._route(message.method, path)
@@ -110,13 +125,16 @@ class Server:
         except ClientGone:
             reply.keep_alive = False
         except Exception as error:  # a bug of ours must not cost a client its answer, nor tell it anything
-            self._log.error("a request failed by our own fault", exception=type(error).__name__, at=_where(error))
+            kind = type(error).__name__
+            self._log.error("a request failed by our own fault", exception=kind, where=_where(error))
             self._answer_error(reply, ApiError(500, "internal error; it has been logged", "server"))
         finally:
             self._held -= held
             self.inflight -= 1
             if not self.inflight:
                 self.idle.set()
+        if connection.owes(reply.keep_alive):
+            await connection.until_read()
         return reply
 
     def _answer_error(self, reply: Reply, error: ApiError) -> None:
@@ -140,33 +158,42 @@ class Server:
         return handler
 
     def _nothing_here(self, method: str, path: str) -> ApiError:
-        shown = unquote(path)[:200]
         others = sorted({m for m, p in self._routes if p == path})
         if others:
-            return ApiError(405, f"{method} {shown}: use {' or '.join(others)}", "invalid_request")
-        known = ", ".join(sorted(p.rstrip("/") for p in self._paths))
+            shown = method if _SHOWN_METHOD.fullmatch(method) else "this method"
+            return ApiError(405, f"{shown} {path}: use {' or '.join(others)}", "invalid_request")
+        shown = path if _SHOWN_PATH.fullmatch(path) else "this path"
+        known = ", ".join(sorted({p.rstrip("/") for p in self._paths}))
         return ApiError(404, f"nothing at {shown}; there is: {known}", "not_found")
 
     async def _body(self, message: RawRequestMessage, content: StreamReader, connection: Connection) -> bytes:
-        most = self._limits.body_bytes
-        if content.is_eof():
-            body = all_of(content)
-            if len(body) > most:
-                raise _too_large(most)
-            return body
-        if int(message.headers.get("Content-Length") or 0) > most:
+        most, headers = self._limits.body_bytes, message.headers
+        length = headers.get("Content-Length")
+        if length is None:
+            if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+                raise ApiError(400, "Transfer-Encoding: of all codings only `chunked` is understood here")
+        elif int(length) > most:
             raise _too_large(most)
-        if message.headers.get("Expect", "").lower() == "100-continue" and connection.transport is not None:
-            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not content.is_eof() and "Expect" in headers:
+            _invite(message, connection)
         try:
+            if content.is_eof() and content.exception() is None:
+                return self._whole_body(all_of(content), most)
             async with asyncio.timeout(self._limits.body_s):
                 return await self._slow_body(content, most)
         except TimeoutError as error:
             raise ApiError(408, f"the body did not arrive within {self._limits.body_s:g} s") from error
         except web.PayloadAccessError as error:
             raise ClientGone("the client has left") from error
-        except (web.HTTPException, ValueError) as error:
+        except RequestPayloadError as error:
             raise ApiError(400, "the body's encoding or framing is broken; send it again") from error
+
+    def _whole_body(self, body: bytes, most: int) -> bytes:
+        if len(body) > most:
+            raise _too_large(most)
+        if self._held + len(body) > self._limits.bodies_bytes:
+            raise _too_many()
+        return body
 
     async def _slow_body(self, content: StreamReader, most: int) -> bytes:
         body = bytearray()
@@ -177,14 +204,26 @@ class Server:
                 if len(body) > most:
                     raise _too_large(most)
                 if self._held > self._limits.bodies_bytes:
-                    raise ApiError(503, "too many large requests at once; try again shortly", retry_after_s=1.0)
+                    raise _too_many()
             return bytes(body)
         finally:
             self._held -= len(body)
 
 
+def _invite(message: RawRequestMessage, connection: Connection) -> None:
+    """A client that asks whether its body is wanted, before it sends it, hears yes."""
+    asks = message.headers["Expect"].lower() == "100-continue" and message.version >= HttpVersion11
+    if asks and connection.transport is not None:
+        connection.flush()
+        connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def _too_large(most: int) -> ApiError:
     return ApiError(413, f"the body is larger than {most // MIB} MiB; send less, or have the limit raised")
+
+
+def _too_many() -> ApiError:
+    return ApiError(503, "too many large requests at once; try again shortly", retry_after_s=1.0)
 
 
 def _where(error: BaseException) -> str:

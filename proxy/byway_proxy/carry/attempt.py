@@ -42,8 +42,8 @@ class TimedOut(Exception):
 
 class Attempt:
     __slots__ = (
-        "_began", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error", "exchange",
-        "first_token_ms", "held", "identity", "patience", "stream", "watch", "whole",
+        "_began", "_credential", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error",
+        "exchange", "first_token_ms", "held", "identity", "patience", "stream", "watch", "whole",
     )  # fmt: skip
 
     def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
@@ -56,7 +56,6 @@ class Attempt:
         self._id = attempt_id(int(means.wall() * 1000), means.random_bytes(10))
         self.identity = Identity(job.generation, job.created, slot.endpoint.model, slot.account.display_name)
         self._intent = self._described(number)
-        self._place = means.health.begin(slot, self._began)
         self._settled = False
         self.first_token_ms: float | None = None
         self.held: list[bytes] = []
@@ -67,10 +66,13 @@ class Attempt:
         self.stream: Stream | None = Stream(self.identity) if job.request.stream else None
         body = self._body()
         head = job.heads.of(slot.account_id)
+        self._credential = head.credential
         self.exchange = means.client.exchange(
             head.origin, head.with_length(len(body)), body, connect_s=self.patience.connect_s
         )
         self.watch = Watch(ends_at, self._expired)
+        # Last, since what is taken here must be given back: nothing above may raise after it.
+        self._place = means.health.begin(slot, self._began)
 
     async def run(self) -> Answered | Refused:
         """Raises LogFull if the log cannot take the INTENT: then nothing was sent."""
@@ -189,10 +191,10 @@ class Attempt:
             body = await self.exchange.read_all(ERROR_BYTES)
         except Failure:
             body = b""  # the status says enough
-        self.error = error_in(body)
-        return self._by_error(self.exchange.status)
+        return self._by_error(self.exchange.status, error_in(body))
 
-    def _by_error(self, status: int) -> Refused:
+    def _by_error(self, status: int, error: ProviderError | None) -> Refused:
+        self.error = error.fit_to_repeat(self._credential) if error is not None else None
         return by_error(status, self.error, self.exchange.headers, self._means.wall())
 
     async def _hold_whole(self) -> Refused | None:
@@ -201,8 +203,7 @@ class Attempt:
         whole = openai_answer.read_whole(await self.exchange.read_all(self._means.answer_bytes))
         self.whole = whole
         if whole.error is not None:
-            self.error = whole.error
-            return self._by_error(200)
+            return self._by_error(200, whole.error)
         if whole.blank or whole.finish == "error":
             return Refused("empty", 200)
         return None
@@ -217,8 +218,7 @@ class Attempt:
             if not data:
                 break
         if stream.error is not None and not stream.content:
-            self.error = stream.error
-            return self._by_error(200)
+            return self._by_error(200, stream.error)
         if not stream.content and not stream.finish:
             return Refused("empty", 200)
         now = self._means.now()
@@ -229,8 +229,8 @@ class Attempt:
 
     async def _no_stream(self) -> Refused:
         """A 200 that is no stream where one was asked for: an error in JSON, or nothing that can be used."""
-        self.error = error_in(await self.exchange.read_all(ERROR_BYTES))
-        return self._by_error(200) if self.error is not None else Refused("bad_answer", 200)
+        error = error_in(await self.exchange.read_all(ERROR_BYTES))
+        return self._by_error(200, error) if error is not None else Refused("bad_answer", 200)
 
     def _fail(self, refused: Refused) -> None:
         means, said = self._means, self.stream or self.whole
@@ -249,12 +249,11 @@ class Attempt:
         return "first_token_timeout" if waiting else "timeout"
 
     def _body(self) -> bytes:
-        route, request = self.candidate.slot.route, self._job.request
-        upstream = self.candidate.slot.endpoint.upstream_model
-        if route is None or (route.defaults == NO_DEFAULTS and route.max_output_tokens is None):
-            return openai_request.body_for(request, upstream)
-        added = openai_request.added_by_route(request, route.defaults, route.max_output_tokens)
-        return openai_request.body_for(request, upstream, added)
+        slot, request = self.candidate.slot, self._job.request
+        route, upstream, of_route = slot.route, slot.endpoint.upstream_model, None
+        if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
+            of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
+        return openai_request.body_for(request, upstream, of_route, slot.account.quirks)
 
     def _described(self, number: int) -> Intent:
         slot, job, about = self.candidate.slot, self._job, self._job.about

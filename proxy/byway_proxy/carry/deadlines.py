@@ -43,6 +43,11 @@ class Deadlines:
     def remove(self, watch: Watch) -> None:
         self._watches.discard(watch)
 
+    def expire_all(self) -> None:
+        """Everything in flight is late from now on: the process wants to end."""
+        for watch in self._watches:
+            watch.total_at = 0.0
+
     def close(self) -> None:
         self._watches.clear()
         if self._handle is not None:

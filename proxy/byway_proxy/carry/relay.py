@@ -19,7 +19,11 @@ EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel
 DONE = b"data: [DONE]\n\n"
 
 CUT_MESSAGES: dict[Kind, tuple[int, str, str]] = {
-    "deadline": (504, "timeout", "the request took longer than it may; ask for less, or raise timeouts.request"),
+    "deadline": (
+        504,
+        "timeout",
+        "the request reached its deadline, or the proxy had to end; ask for less, or raise timeouts.request",
+    ),
     "timeout": (504, "timeout", "the provider fell silent in the middle of its answer"),
     "bad_answer": (502, "provider_unavailable", "the provider sent something that is no answer"),
 }
@@ -139,7 +143,7 @@ class Relay:
         usage, source = attempt.used()
         attempt.settle("upstream_cut", usage, source, answered=True, reason=kind)
         code, error_type, message = CUT_MESSAGES.get(kind, CUT)
-        self._outlet.end(self._stream.error_event(code, error_type, message) + DONE)
+        self._outlet.end(self._explained() + self._stream.error_event(code, error_type, message) + DONE)
 
     def _left(self) -> None:
         if not self._ended:

@@ -102,8 +102,7 @@ def _top(candidates: list[Candidate], out: list[LeftOut]) -> list[Candidate]:
 
 
 def _none(wanted: Wanted, out: list[LeftOut]) -> Nothing:
-    filtered = [each for each in out if each.endpoint_id]
-    return all_filtered(wanted, filtered) if filtered else no_endpoints(wanted, out)
+    return all_filtered(wanted, out) if any(each.endpoint_id for each in out) else no_endpoints(wanted, out)
 
 
 def _ignored(targets: list[Target], wanted: Wanted) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ say nothing about tokens. What nobody knows of an endpoint excludes nothing, but
 """
 
 from byway_contract.money import dollars
+from msgspec.structs import replace
 
 from byway_proxy.choose.policy import collects, zero_retention
 from byway_proxy.choose.target import Group, LeftOut, Reason, Slot
@@ -24,6 +25,7 @@ Why = tuple[Reason, str]
 def passing(group: Group, wanted: Wanted, out: list[LeftOut]) -> list[Slot]:
     """The slots that may serve; what may not is added to `out`."""
     out.extend(group.left_out)
+    wanted = _capped(group, wanted)
     if nothing_to_ask(group, wanted):
         return list(group.slots)
     kept = []
@@ -42,6 +44,12 @@ def why_not(slot: Slot, wanted: Wanted) -> Why | None:
         if why is not None:
             return why
     return _against_modality(slot, wanted) or _against_room(slot, wanted) or _against_required(slot, wanted)
+
+
+def _capped(group: Group, wanted: Wanted) -> Wanted:
+    """A route lowers what is asked for to its cap, and what is left must fit."""
+    most = None if group.route is None else group.route.max_output_tokens
+    return wanted if most is None or wanted.max_tokens <= most else replace(wanted, max_tokens=most)
 
 
 def nothing_to_ask(group: Group, wanted: Wanted) -> bool:

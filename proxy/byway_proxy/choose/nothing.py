@@ -1,6 +1,7 @@
 """Why nobody can serve a request: the errors of choosing, with the words of `error.availability`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from byway_proxy.choose.target import LeftOut, Reason, Rejected
@@ -65,11 +66,16 @@ class Nothing(Exception):
 
     @property
     def excluded_by(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(EXCLUDED_BY.get(each.reason, each.reason) for each in self.left_out))
+        return tuple(dict.fromkeys(EXCLUDED_BY.get(each.reason, each.reason) for each in self._telling))
 
     @property
     def affected_providers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(each.provider for each in self.left_out if each.provider))
+        return tuple(dict.fromkeys(each.provider for each in self._telling if each.provider))
+
+    @property
+    def _telling(self) -> Sequence[LeftOut]:
+        """Endpoints, if there are any: what has none could not have served in any case."""
+        return [each for each in self.left_out if each.endpoint_id] or self.left_out
 
 
 def unknown(wanted: Wanted, near: tuple[str, ...]) -> Nothing:
@@ -91,13 +97,14 @@ def no_endpoints(wanted: Wanted, out: list[LeftOut]) -> Nothing:
     return Nothing(404, "no_endpoints", message, wanted.models, left_out=tuple(out))
 
 
-def all_filtered(wanted: Wanted, out: list[LeftOut]) -> Nothing:
-    """Names the reason that excluded most; of equals the one met first."""
+def all_filtered(wanted: Wanted, everything: list[LeftOut]) -> Nothing:
+    """Names the reason that excluded most endpoints; of equals the one met first."""
+    out = [each for each in everything if each.endpoint_id]
     reason = Counter(each.reason for each in out).most_common(1)[0][0]
     field, detail = FIELDS.get(reason, reason), _detail(reason, out)
     message = f'no endpoint of model "{wanted.models[0]}" can serve this request; {field}: {detail}'
     code: Code = "privacy_restricted" if all(o.reason in OF_ROUTE for o in out) else "constraint_filtered"
-    return Nothing(404, code, message, wanted.models, left_out=tuple(out), constraint=(field, detail))
+    return Nothing(404, code, message, wanted.models, left_out=tuple(everything), constraint=(field, detail))
 
 
 def _detail(reason: Reason, out: list[LeftOut]) -> str:

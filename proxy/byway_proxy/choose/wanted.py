@@ -107,7 +107,7 @@ def preferences(raw: object, route: object = None) -> Preferences:
         == "deny",
         zdr=_flag(given, "zdr", False),
         pace=_pace(given),
-        ignored=(*(f"provider.{key}"[:80] for key in unknown), *idle, *_idle_sort(given.get("sort"))),
+        ignored=(*_named("provider", unknown), *idle, *_idle_sort(given.get("sort"))),
     )
 
 
@@ -166,10 +166,13 @@ def _max_price(raw: object) -> tuple[MaxPrice | None, tuple[str, ...]]:
     given = _mapping(raw, "provider.max_price")
     per_million = {key: _amount(given.get(key), f"provider.max_price.{key}") for key in ("prompt", "completion")}
     request = _amount(given.get("request"), "provider.max_price.request")
-    idle = tuple(
-        f"provider.max_price.{key}"[:80] for key in sorted(given.keys() - {"prompt", "completion", "request"})
-    )
+    idle = _named("provider.max_price", sorted(given.keys() - {"prompt", "completion", "request"}))
     return MaxPrice(per_million["prompt"], per_million["completion"], request), idle
+
+
+def _named(path: str, keys: list[str]) -> tuple[str, ...]:
+    """A stranger chose them: whoever writes them into a header makes them fit for one."""
+    return tuple(f"{path}.{key}"[:80] for key in keys)
 
 
 def _amount(raw: object, path: str) -> int | None:

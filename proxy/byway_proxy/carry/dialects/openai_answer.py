@@ -24,6 +24,8 @@ _choices = msgspec.json.Decoder(list[Fields])
 _text = msgspec.json.Decoder(str | None)
 _encode = msgspec.json.Encoder().encode
 NULL = Raw(b"null")
+# What a decoder raises: msgspec finds a string that is no UTF-8 only when it makes the string.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadAnswer(ValueError):
@@ -64,12 +66,23 @@ _NO_DETAILS = _Details()
 
 
 class ProviderError(msgspec.Struct, frozen=True):
-    """An error object inside an answer, whatever its shape."""
+    """An error object inside an answer, whatever its shape; all of what it says, until `fit_to_repeat`."""
 
     code: str = ""
     type: str = ""
     message: str = ""
     status: int = 0
+
+    def fit_to_repeat(self, credential: str) -> "ProviderError":
+        """Short, and without the credential: some providers quote what they were sent.
+
+        Hidden first and shortened then, or half of it could be left at the end.
+        """
+
+        def fit(text: str, most: int) -> str:
+            return (text.replace(credential, "***") if credential else text)[:most]
+
+        return ProviderError(fit(self.code, 100), fit(self.type, 100), fit(self.message, 500), self.status)
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -118,7 +131,7 @@ def cut(body: bytes) -> Fields:
     """Raises BadAnswer."""
     try:
         return _fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswer("the provider's answer is not a JSON object") from error
 
 
@@ -128,7 +141,7 @@ def read_choices(raw: Raw | None) -> list[Fields]:
         return []
     try:
         return _choices.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadAnswer("the provider's choices are not an array of objects") from error
 
 
@@ -136,7 +149,7 @@ def read_usage(raw: Raw) -> Usage | None:
     """None if the provider gave none, or none that adds up (it is then counted here)."""
     try:
         said = _usage.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     if said is None or said.prompt_tokens is None or said.completion_tokens is None:
         return None
@@ -156,17 +169,17 @@ def read_error(raw: Raw) -> ProviderError | None:
     """The error object, or None where it is null. Codes and types only decide; the message is for classifying."""
     try:
         said = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return ProviderError(message="unreadable")
     if said is None:
         return None
     if not isinstance(said, dict):
-        return ProviderError(message=str(said)[:500])
+        return ProviderError(message=str(said))
     code = said.get("code")
     return ProviderError(
-        code=str(code or "")[:100],
-        type=str(said.get("type") or "")[:100],
-        message=str(said.get("message") or "")[:500],
+        code=str(code or ""),
+        type=str(said.get("type") or ""),
+        message=str(said.get("message") or ""),
         status=code if isinstance(code, int) and 400 <= code < 600 else 0,
     )
 
@@ -241,7 +254,7 @@ def text_of(raw: Raw | None) -> str:
         return ""
     try:
         return _text.decode(raw) or ""
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
 
 
@@ -259,7 +272,7 @@ def says_something(message: Raw | None) -> bool:
         return False
     try:
         fields = _message.decode(message) or {}
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return any(bytes(v) not in _EMPTY for k, v in fields.items() if k != "role")
 

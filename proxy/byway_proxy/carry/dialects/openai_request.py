@@ -5,12 +5,15 @@ alone are taken out, the model's name is the endpoint's, and usage is always ask
 passed on, never judged.
 """
 
+from collections.abc import Set
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 Fields = dict[str, Raw]
+MOST_TOKENS = 2**31
+LONGEST_NAME = 512
 
 # What OpenRouter's clients say to the router and not to a model.
 OURS = frozenset(
@@ -25,7 +28,10 @@ _flag = msgspec.json.Decoder(bool | None)
 _count = msgspec.json.Decoder(int | None)
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
-_WITH_USAGE = Raw(b'{"include_usage":true}')
+_WITH_USAGE = b',"stream_options":{"include_usage":true}'
+
+NO_STREAM_OPTIONS = "no_stream_options"
+"""The quirk of a provider that refuses `stream_options`; it says its usage unasked, or is counted."""
 
 
 class BadRequest(ValueError):
@@ -81,33 +87,47 @@ def read(body: bytes) -> ChatRequest:
         user=_get(fields, "user", _text, "a string") or "" if "user" in names else "",
         session=_session(fields) if "session_id" in names else "",
         size=len(body),
-        rest=_rest(fields, stream),
+        rest=_rest(fields, OURS),
     )
 
 
-def body_for(request: ChatRequest, upstream_model: str, added: Fields | None = None) -> bytes:
-    """The request as this provider is sent it. `added` are a route's fields, already without the caller's."""
-    more = b"," + _encode(added)[1:-1] if added else b""
-    return b'{"model":' + _encode(upstream_model) + b"," + request.rest + more + b"}"
+def body_for(
+    request: ChatRequest, upstream_model: str, of_route: Fields | None = None, quirks: tuple[str, ...] = ()
+) -> bytes:
+    """The request as this provider is sent it. `of_route` goes before what the caller said of the same; `quirks`
+    are the account's."""
+    rest, more = request.rest, b""
+    if of_route:
+        more = b"," + _encode(of_route)[1:-1]
+        if not request.fields.keys().isdisjoint(of_route):
+            rest = _rest(request.fields, OURS | of_route.keys())
+    usage = _WITH_USAGE if request.stream and NO_STREAM_OPTIONS not in quirks else b""
+    return b"".join((b'{"model":', _encode(upstream_model), b",", rest, usage, more, b"}"))
 
 
-def added_by_route(request: ChatRequest, defaults: Raw, max_output_tokens: int | None) -> Fields:
-    """A route's `request.defaults` where the caller is silent, and its cap on the length of answers.
+def said_by_route(request: ChatRequest, defaults: Raw, max_output_tokens: int | None) -> Fields:
+    """A route's `request.defaults` where the caller is silent, and its cap on the length of answers."""
+    said = request.fields
+    added = {k: v for k, v in _fields.decode(defaults).items() if k not in said and k not in OURS}
+    if request.max_tokens is not None:
+        # Said already, and perhaps by its other name.
+        added = {k: v for k, v in added.items() if k not in _LENGTHS}
+    return added if max_output_tokens is None else added | _capped(said | added, max_output_tokens)
 
-    Raises BadRequest if the caller asks for more than the cap.
-    """
-    fields = request.fields
-    added = {k: v for k, v in _fields.decode(defaults).items() if k not in fields}
-    if max_output_tokens is not None:
-        if request.max_tokens is None:
-            added.pop("max_completion_tokens", None)
-            added["max_tokens"] = Raw(b"%d" % max_output_tokens)
-        elif request.max_tokens > max_output_tokens:
-            raise BadRequest(
-                "max_tokens",
-                f"max_tokens: this route allows at most {max_output_tokens}, not {request.max_tokens}",
-            )
-    return added
+
+def _capped(fields: Fields, most: int) -> Fields:
+    """Each length that asks for more, lowered; where none is said, the cap itself."""
+    counts = {name: _count_or_none(fields.get(name)) for name in _LENGTHS}
+    asked = {name: count for name, count in counts.items() if count is not None} or {"max_tokens": most + 1}
+    return {name: Raw(b"%d" % most) for name, count in asked.items() if count > most}
+
+
+def _count_or_none(raw: Raw | None) -> int | None:
+    """A default that is no count is its author's mistake, not the caller's: the provider judges it."""
+    try:
+        return _count.decode(raw) if raw is not None else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _cut(body: bytes) -> Fields:
@@ -138,13 +158,13 @@ def _get(fields: Fields, name: str, decoder: Any, want: str) -> Any:
         return None
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(name, f"{name}: must be {want}") from error
 
 
 def _models(fields: Fields) -> tuple[str, ...]:
     model = _get(fields, "model", _text, "a string")
-    if model and "models" not in fields and not model.isspace():
+    if model and "models" not in fields and not model.isspace() and len(model) <= LONGEST_NAME:
         return (model,)
     if model is not None and not model.strip():
         raise BadRequest("model", "model: must not be empty; GET /v1/models lists what can be called")
@@ -152,6 +172,8 @@ def _models(fields: Fields) -> tuple[str, ...]:
     names = ([model] if model else []) + (more or [])
     if len(names) > 16:
         raise BadRequest("models", f"models: {len(names)} names are too many; give at most 15")
+    if any(len(name) > LONGEST_NAME for name in names):
+        raise BadRequest("model", f"model: no name here is longer than {LONGEST_NAME} letters")
     return tuple(dict.fromkeys(names)) if len(names) > 1 else tuple(names)
 
 
@@ -159,8 +181,8 @@ def _max_tokens(fields: Fields) -> int | None:
     for name in _LENGTHS:
         count: int | None = _get(fields, name, _count, "a whole number")
         if count is not None:
-            if not 1 <= count <= 2**31:
-                raise BadRequest(name, f"{name}: must be at least 1, not {count}")
+            if not 1 <= count <= MOST_TOKENS:
+                raise BadRequest(name, f"{name}: must be at least 1 and at most {MOST_TOKENS}")
             return count
     return None
 
@@ -201,8 +223,5 @@ def _session(fields: Fields) -> str:
     return (_get(fields, "session_id", _text, "a string") or "")[:256]
 
 
-def _rest(fields: Fields, stream: bool) -> bytes:
-    rest = {name: value for name, value in fields.items() if name not in OURS}
-    if stream:
-        rest["stream_options"] = _WITH_USAGE
-    return _encode(rest)[1:-1]
+def _rest(fields: Fields, without: Set[str]) -> bytes:
+    return _encode({name: value for name, value in fields.items() if name not in without})[1:-1]

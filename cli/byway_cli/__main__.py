@@ -1,0 +1,5 @@
+"""`python -m byway_cli` is `byway`."""
+
+from byway_cli.main import main
+
+main()
