@@ -1,10 +1,10 @@
 """One client's connection: aiohttp's, with our manners towards strangers, and a shorter way for the usual request.
 
 aiohttp reads what arrives. A request that came whole, and alone, on a connection that waits for one, is answered by
-a single task, without aiohttp's own task, request and writer objects (155 -> 146 µs a request). Whatever else may come (a
-body in pieces, requests on top of each other, an upgrade, garbage) goes aiohttp's way, and both end in the same
-handler. Meanwhile aiohttp's task goes on waiting for the next request, so that everything else of its life holds:
-the keep-alive timer, shutting down, closing.
+a single task, without aiohttp's own task, request and writer objects (155 -> 146 µs a request). Whatever else may
+come (a body in pieces, requests on top of each other, an upgrade, garbage) goes aiohttp's way, and both end in the
+same handler. Meanwhile aiohttp's task goes on waiting for the next request, so that everything else of its life
+holds: the keep-alive timer, shutting down, closing.
 
     idle --whole request--> ours ------------------answered--> idle
       |                       +--another one came meanwhile--> aiohttp's
