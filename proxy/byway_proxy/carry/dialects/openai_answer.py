@@ -103,7 +103,7 @@ class Whole(msgspec.Struct, frozen=True):
 
     def bytes_with(self, identity: Identity, usage: bytes) -> bytes:
         return _encode({
-            "system_fingerprint": NULL,
+            **_FIRST,
             **self.fields,
             "id": identity.generation,
             "object": "chat.completion",
@@ -113,6 +113,10 @@ class Whole(msgspec.Struct, frozen=True):
             "choices": [promised(choice) for choice in self.choices],
             "usage": Raw(usage),
         })  # fmt: skip
+
+
+# What a person looks for first stands first; what a provider leaves out is null.
+_FIRST = dict.fromkeys(("id", "object", "created", "model", "provider", "system_fingerprint"), NULL)
 
 
 def read_whole(body: bytes) -> Whole:
