@@ -77,6 +77,7 @@ class Attempt:
     async def run(self) -> Answered | Refused:
         """Raises LogFull if the log cannot take the INTENT: then nothing was sent."""
         if self._place is None:
+            self._means.deadlines.remove(self.watch)
             return Refused("at_capacity", sent=False)
         try:
             self._means.meter.begin(self._intent)

@@ -26,6 +26,10 @@ class Watch:
         """Called once when `at` (False) or `total_at` (True) has passed."""
 
 
+def _nobody(_total: bool) -> None:
+    """Nobody waits any more."""
+
+
 class Deadlines:
     """All watches of a process. It ticks only while there are any."""
 
@@ -41,7 +45,10 @@ class Deadlines:
             self._handle = self._loop.call_later(self._tick_s, self._tick)
 
     def remove(self, watch: Watch) -> None:
+        """For good. Whoever was to be called is let go: it usually holds the watch, and a circle of a request's
+        objects would keep them, and the memory they are in, until the garbage collector comes round."""
         self._watches.discard(watch)
+        watch.expired = _nobody
 
     def expire_all(self) -> None:
         """Everything in flight is late from now on: the process wants to end."""
