@@ -40,6 +40,10 @@ check: $(venv)/made ## format, lint, types and who imports whom
 catalog: $(venv)/made ## compile the catalogue of models and prices anew from its packages
 	@$(bin)/python -m byway_operator.compile.catalogue.build
 
+.PHONY: crds
+crds: $(venv)/made ## make crds/ anew from the models of the resources
+	@$(bin)/python -m byway_cli crds --into crds
+
 .PHONY: bench
 bench: $(venv)/made ## our speed on this machine
 	@$(bin)/python -m bench

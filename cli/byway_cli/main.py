@@ -6,6 +6,7 @@ import typer
 
 from byway_cli import printing
 from byway_cli.check import check
+from byway_cli.crds import crds
 from byway_cli.errors import CommandError
 from byway_cli.explain import explain
 from byway_cli.get import get
@@ -26,6 +27,7 @@ app.command()(check)
 app.command()(get)
 app.command()(usage)
 app.command()(explain)
+app.command()(crds)
 
 
 def main() -> None:

@@ -9,7 +9,9 @@ from byway_contract.stream import Nack, Pod
 from byway_operator.compile.verdict import Condition, EndpointFact, Refusal, Verdict
 from byway_operator.push.fleet import FleetView, ProxyView, Ring, Sent
 from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.resources.structural import structural
 from byway_operator.tell.columns import ago, columns, table_of
+from byway_operator.tell.statuses import status_model
 from byway_operator.tell.summary import Summary, summarize
 from byway_operator.tell.tell import duration, percent, status_of
 
@@ -309,6 +311,21 @@ def test_the_columns_are_those_of_kubectl_get() -> None:
         ["team-a", "openai", "openai", "True", "42", "3m", "2.5%", "60m"],
     ]
     assert [column.name for column in columns("Budget")] == ["READY", "AGE"]
+
+
+def test_kubectl_explain_knows_every_field_of_a_status() -> None:
+    report = ProviderKeyReport(last_used=T, last_ok=T, requests=200, failures=5)
+    health = summarize([Report("new", True, provider_keys={"team-a/openai": report})], Summary(), T)
+    for kind, status in (
+        ("ModelRoute", told(a_verdict(endpoints=FACTS), a_fleet("new", "old"))),
+        ("ProviderKey", told(a_verdict(KEY, models=42), health=health)),
+    ):
+        described = structural(status_model(kind))["properties"]
+        assert status.keys() <= described.keys()
+        for name in ("conditions", "endpoints"):
+            for item in status.get(name, ()):
+                assert item.keys() <= described[name]["items"]["properties"].keys()
+                assert set(described[name]["items"]["required"]) <= item.keys()
 
 
 def _words(condition: Condition) -> tuple[str, str]:

@@ -5,10 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from byway_operator.resources.common import (
-    AGE,
     MAP_BY_NAME,
     SET,
-    Column,
     Glob,
     Label,
     Matches,
@@ -16,7 +14,6 @@ from byway_operator.resources.common import (
     Part,
     Rule,
     Time,
-    condition_column,
 )
 from byway_operator.resources.provider_key import SecretRef
 
@@ -69,11 +66,4 @@ class AccessKey(Part):
     spec: AccessKeySpec
     status: Any = None
 
-    columns: ClassVar[tuple[Column, ...]] = (
-        condition_column("Ready", "Ready"),
-        Column("User", ".spec.user"),
-        Column("Last-Used", ".status.lastUsed", "date"),
-        Column("Expires", ".status.expiresAt", "date"),
-        AGE,
-    )
     short_name: ClassVar[str] = "ak"

@@ -5,10 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from byway_operator.resources.common import (
-    AGE,
     MAP_BY_NAME,
     SET,
-    Column,
     Glob,
     Label,
     ListType,
@@ -19,7 +17,6 @@ from byway_operator.resources.common import (
     Part,
     Rule,
     Time,
-    condition_column,
 )
 from byway_operator.resources.shared import LabelSelector
 
@@ -176,18 +173,4 @@ class Budget(Part):
     spec: BudgetSpec
     status: Any = None
 
-    columns: ClassVar[tuple[Column, ...]] = (
-        *(
-            Column(name, f".status.tightest.{field}")
-            for name, field in (
-                ("Limit", "limit"),
-                ("Spent", "spent"),
-                ("Reserved", "reserved"),
-                ("Remaining", "remaining"),
-            )
-        ),
-        Column("Resets", ".status.tightest.resetsAt"),
-        condition_column("Enforcing", "Enforcing"),
-        AGE,
-    )
     short_name: ClassVar[str] = "bdg"

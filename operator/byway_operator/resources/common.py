@@ -40,23 +40,6 @@ class Rule:
         return said | ({"fieldPath": self.field_path} if self.field_path else {})
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of `kubectl get`."""
-
-    name: str
-    json_path: str
-    type: str = "string"
-    priority: int = 0
-
-
-AGE = Column("Age", ".metadata.creationTimestamp", "date")
-
-
-def condition_column(name: str, condition: str) -> Column:
-    return Column(name, f'.status.conditions[?(@.type=="{condition}")].status')
-
-
 def _with_rules(schema: dict[str, Any], model: type[BaseModel]) -> None:
     rules = [rule.as_cel() for rule in getattr(model, "rules", ()) if rule.expression]
     if rules:

@@ -6,12 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from byway_operator.resources.common import (
-    AGE,
     ATOMIC,
     LONGEST,
     MAP_BY_NAME,
     SET,
-    Column,
     Concurrency,
     Duration,
     Label,
@@ -22,7 +20,6 @@ from byway_operator.resources.common import (
     Region,
     Rule,
     Tokens,
-    condition_column,
     in_a_day,
     milliseconds,
 )
@@ -223,13 +220,6 @@ class ModelRoute(Part):
     spec: ModelRouteSpec
     status: Any = None
 
-    columns: ClassVar[tuple[Column, ...]] = (
-        condition_column("Ready", "Ready"),
-        Column("Endpoints", ".status.endpointsAvailable"),
-        Column("TTFT", ".status.firstTokenP50"),
-        Column("Programmed", ".status.proxies"),
-        AGE,
-    )
     short_name: ClassVar[str] = "mr"
 
     @property

@@ -6,10 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from byway_operator.resources.common import (
-    AGE,
     MAP_BY_NAME,
     SET,
-    Column,
     Concurrency,
     Glob,
     Label,
@@ -20,7 +18,6 @@ from byway_operator.resources.common import (
     Part,
     Region,
     Rule,
-    condition_column,
 )
 from byway_operator.resources.shared import AllowedNamespaces, Capabilities, ModelPrice, ServiceRef
 
@@ -258,12 +255,4 @@ class ProviderKey(Part):
     spec: ProviderKeySpec
     status: Any = None
 
-    columns: ClassVar[tuple[Column, ...]] = (
-        Column("Provider", ".spec.provider"),
-        condition_column("Valid", "Valid"),
-        Column("Models", ".status.models", "integer"),
-        Column("Last-Used", ".status.lastUsed", "date"),
-        Column("Errors", ".status.errorRate"),
-        AGE,
-    )
     short_name: ClassVar[str] = "pk"

@@ -1,0 +1,105 @@
+"""What `status` holds, for the CRDs: the words `kubectl explain` says, and bounds.
+
+Only a description: `tell` writes a status as plain JSON, and nobody parses one by these. They are open, because a
+status may be written by an operator that is newer than the CRD, or read by an older one.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from byway_operator.resources.common import ATOMIC, MAP_BY_NAME, ListType, Part
+
+Word = Annotated[str, Field(max_length=316)]
+Line = Annotated[str, Field(max_length=1024)]
+# The API server's own bound of a condition's message.
+Text = Annotated[str, Field(max_length=32768)]
+Instant = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+
+
+class Told(Part):
+    model_config = ConfigDict(extra="allow")
+
+
+class ConditionTold(Told):
+    """One thing that is so, is not so, or is not known yet."""
+
+    type: Word
+    """Accepted, ResolvedRefs, Programmed, Ready, and those of the kind; Reconciling or Stalled only while True."""
+    status: Literal["True", "False", "Unknown"]
+    """True, False, or Unknown."""
+    reason: Line
+    """Why, as one word for programs."""
+    message: Text
+    """Why, for people: the field, what is wrong with it, and the way out."""
+    last_transition_time: Instant
+    """When status last changed."""
+    observed_generation: int | None = None
+    """Of which metadata.generation this was said."""
+
+
+class StatusTold(Told):
+    """What became of it, by the operator and by the proxies' own word."""
+
+    observed_generation: int | None = None
+    """The metadata.generation that was looked at; -1: none yet."""
+    conditions: Annotated[tuple[ConditionTold, ...], Field(max_length=16), ListType("type")] = ()
+    """What is so, by type. Ready is Accepted, ResolvedRefs and Programmed together."""
+
+
+class EndpointTold(Told):
+    """One of the route's endpoints, as the proxies have it."""
+
+    name: Word
+    """Its name in spec.endpoints."""
+    available: bool
+    """Whether requests are sent there just now."""
+    reason: Line | None = None
+    """Why not."""
+    price: Line | None = None
+    """US dollars per million tokens, in and out."""
+    price_origin: Line | None = None
+    """Where the price comes from."""
+
+
+class ModelRouteStatus(StatusTold):
+    """What became of the route, by the operator and by the proxies' own word."""
+
+    model_names: Annotated[tuple[Line, ...], Field(max_length=64), ATOMIC] = ()
+    """The names that lead here."""
+    endpoints_available: Word | None = None
+    """How many endpoints are available, of how many: 2/3."""
+    first_token_p50: Annotated[Word | None, Field(alias="firstTokenP50")] = None
+    """Median time to the first token, over all its endpoints."""
+    proxies: Word | None = None
+    """How many proxies serve it in this form, of how many: 3/3."""
+    endpoints: Annotated[tuple[EndpointTold, ...], Field(max_length=64), MAP_BY_NAME] = ()
+    """Each endpoint, as the proxies have it."""
+
+
+class CredentialTold(Told):
+    """What is known of the credential itself."""
+
+    verified_at: Instant | None = None
+    """When the provider last accepted it, to half a minute."""
+
+
+class ProviderKeyStatus(StatusTold):
+    """What became of the key, by the operator and by the proxies' own word."""
+
+    models: Annotated[int, Field(ge=0)] | None = None
+    """How many models are callable with it."""
+    last_used: Instant | None = None
+    """When it was last used, to half a minute."""
+    error_rate: Word | None = None
+    """Share of recent attempts that failed: 0.4%."""
+    credential: CredentialTold | None = None
+    """What is known of the credential itself."""
+
+
+STATUSES: Mapping[str, type[StatusTold]] = {"ModelRoute": ModelRouteStatus, "ProviderKey": ProviderKeyStatus}
+
+
+def status_model(kind: str) -> type[StatusTold]:
+    return STATUSES.get(kind, StatusTold)
