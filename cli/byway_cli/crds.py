@@ -17,7 +17,11 @@ def crds(
     into: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", exists=True, file_okay=False, writable=True, help="Write a file for each there."
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            writable=True,
+            help="Write a file for each into this folder.",
         ),
     ] = None,
 ) -> None:

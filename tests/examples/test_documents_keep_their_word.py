@@ -56,7 +56,7 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=of_document)
 def test_every_path_that_a_document_names_is_there(document: Path) -> None:
-    rooms = "contract|process|operator|proxy|ledger|cli|tests|docs|examples|bench"
+    rooms = "contract|process|operator|proxy|ledger|cli|tests|docs|examples|bench|crds"
     named = set(re.findall(rf"`((?:{rooms})/[\w./-]+)`", document.read_text()))
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
