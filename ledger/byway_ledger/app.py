@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
-from byway_process.settings import SettingsError, read
+from byway_process.settings import SettingsError, address_of, read
 
 from byway_ledger.api import Api
 from byway_ledger.stores.sqlite import SQLite
@@ -36,16 +36,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     if not settings.socket and not settings.listen:
         raise SettingsError("BYWAY_SOCKET, BYWAY_LISTEN: at least one must be set, or nobody can reach the ledger")
     if settings.listen:
-        address_of(settings.listen)
+        address_of("BYWAY_LISTEN", settings.listen)
     return settings
-
-
-def address_of(listen: str) -> tuple[str, int]:
-    """Raises SettingsError."""
-    host, colon, port = listen.rpartition(":")
-    if not host or not colon or not port.isdigit() or int(port) > 65535:
-        raise SettingsError(f"BYWAY_LISTEN: want host:port, as in 127.0.0.1:7420, not {listen!r}")
-    return host.strip("[]"), int(port)
 
 
 async def serve(settings: Settings, log: Log, stop: asyncio.Event) -> None:
@@ -73,6 +65,6 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> list[str]:
         finally:
             os.umask(mask)
     if settings.listen:
-        host, port = address_of(settings.listen)
+        host, port = address_of("BYWAY_LISTEN", settings.listen)
         await web.TCPSite(runner, host, port).start()
     return [str(address) for address in runner.addresses]

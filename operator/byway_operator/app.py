@@ -34,8 +34,6 @@ class Settings(msgspec.Struct, frozen=True):
     """`namespace/name:port=host:port`: where a Service is on this machine."""
     namespace: str = "default"
     """Of manifests that name none; trusted, and the namespace of callers without a credential."""
-    ledger: str = ""
-    """The ledger's socket; for budgets, which are not done yet."""
     drain_s: float = 2.0
     log_level: Level = "info"
 

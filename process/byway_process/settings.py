@@ -18,6 +18,14 @@ class SettingsError(ValueError):
     pass
 
 
+def address_of(variable: str, listen: str) -> tuple[str, int]:
+    """`127.0.0.1:8080`, as the variable says it. Raises SettingsError."""
+    host, colon, port = listen.rpartition(":")
+    if not host or not colon or not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"{variable}: want host:port, as in 127.0.0.1:8080, not {listen!r}")
+    return host.strip("[]"), int(port)
+
+
 def read(kind: type[S], environment: Mapping[str, str]) -> S:
     """Raises SettingsError."""
     fields = {PREFIX + f.name.upper(): f for f in msgspec.structs.fields(kind)}

@@ -18,7 +18,7 @@ from byway_contract.stream import Pod
 from byway_contract.table import Table
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
-from byway_process.settings import SettingsError, read
+from byway_process.settings import address_of, read
 
 from byway_proxy.api.admin import Admin, Explain
 from byway_proxy.api.chat import Chat
@@ -90,17 +90,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         settings = msgspec.structs.replace(settings, control=f"unix:{settings.control}")
     if settings.ledger.startswith("/"):
         settings = msgspec.structs.replace(settings, ledger=f"unix:{settings.ledger}")
-    for listen in (settings.listen, settings.admin):
-        address_of(listen)
+    address_of("BYWAY_LISTEN", settings.listen)
+    address_of("BYWAY_ADMIN", settings.admin)
     return settings
-
-
-def address_of(listen: str) -> tuple[str, int]:
-    """Raises SettingsError."""
-    host, colon, port = listen.rpartition(":")
-    if not host or not colon or not port.isdigit() or int(port) > 65535:
-        raise SettingsError(f"want host:port, as in 127.0.0.1:8080, not {listen!r}")
-    return host.strip("[]"), int(port)
 
 
 class Proxy:
@@ -150,10 +142,11 @@ class Proxy:
                 await self._listen_for_admin(ending)
                 listeners = await self._bind()
                 await self._first_table(stop)
-                for listener in listeners:
-                    await listener.start_serving()
-                quieten_gc()
-                self._log.info("the proxy serves", listening=self._settings.listen, admin=self._settings.admin)
+                if self.serving.ready:
+                    for listener in listeners:
+                        await listener.start_serving()
+                    quieten_gc()
+                    self._log.info("the proxy serves", listening=self._settings.listen, admin=self._settings.admin)
                 await stop.wait()
                 await self._drain(listeners)
                 for task in running:
@@ -253,7 +246,7 @@ class Proxy:
 
     async def _bind(self) -> list[asyncio.Server]:
         """The address is ours, and nobody can connect yet."""
-        host, port = address_of(self._settings.listen)
+        host, port = address_of("BYWAY_LISTEN", self._settings.listen)
         loop = asyncio.get_running_loop()
         factory = self.server.protocol_factory
         return [
@@ -273,7 +266,7 @@ class Proxy:
         )
         registry = Collector(self.tally, self.meter, vitals).registry()
         admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)
-        host, port = address_of(self._settings.admin)
+        host, port = address_of("BYWAY_ADMIN", self._settings.admin)
         await _site(ending, admin.routes(), lambda runner: web.TCPSite(runner, host, port))
         if self._settings.socket:
             explain = Explain(self.serving, self.health, self.means.now, self.means.dice)

@@ -86,7 +86,7 @@ def plans(
             plan(
                 "operator", "byway_operator", operator, END_WITHIN_S,
                 source=wish.directory.resolve(), state=house.state / "operator",
-                proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())), ledger=ledger,
+                proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())),
             )
         ],
         [

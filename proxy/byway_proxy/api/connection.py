@@ -27,8 +27,8 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from byway_proxy.api.errors import ApiError
-from byway_proxy.api.reply import JSON, Reply
-from byway_proxy.carry.outlet import ClientGone
+from byway_proxy.api.reply import Reply
+from byway_proxy.carry.outlet import JSON, ClientGone
 from byway_proxy.carry.turn import Turn
 
 # From here on an answer is sent at once: what the transport buffers then says whether the client keeps up.

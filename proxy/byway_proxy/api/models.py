@@ -8,9 +8,10 @@ from byway_contract.money import MILLION, NANO, Price
 
 from byway_proxy.api.callers import caller_of
 from byway_proxy.api.errors import ApiError
-from byway_proxy.api.reply import JSON, Reply
+from byway_proxy.api.reply import Reply
 from byway_proxy.api.server import Received
 from byway_proxy.api.serving import Serving
+from byway_proxy.carry.outlet import JSON
 from byway_proxy.choose.listing import Listed, nearest, visible_models
 from byway_proxy.choose.view import View
 

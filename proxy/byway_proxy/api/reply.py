@@ -13,8 +13,6 @@ from aiohttp import web
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 # What most chunks of a stream begin with, written once.
 _SIZES = [b"%x\r\n" % size for size in range(1024)]
-JSON = b"Content-Type: application/json\r\n"
-EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 
 
 class Connection(Protocol):

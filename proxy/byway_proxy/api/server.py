@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from byway_proxy.api.connection import Connection, Listener, all_of
 from byway_proxy.api.errors import ApiError
-from byway_proxy.api.reply import JSON, Reply
-from byway_proxy.carry.outlet import ClientGone
+from byway_proxy.api.reply import Reply
+from byway_proxy.carry.outlet import JSON, ClientGone
 
 MIB = 1024 * 1024
 VERSIONS = ((1, 1), (1, 0))

@@ -12,8 +12,8 @@ from byway_proxy.carry.dialects.openai_answer import ProviderError
 from byway_proxy.carry.failover import Deliver, Failover, GiveUp, Left, Order, Try
 from byway_proxy.carry.failure import Failure
 from byway_proxy.carry.job import Job, Means
-from byway_proxy.carry.outlet import ClientGone, Outlet
-from byway_proxy.carry.relay import EVENTS, Relay, deliver_whole
+from byway_proxy.carry.outlet import EVENTS, ClientGone, Outlet
+from byway_proxy.carry.relay import Relay, deliver_whole
 
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 

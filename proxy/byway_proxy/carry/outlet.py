@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Protocol
 
+# What an answer is, as header lines.
+JSON = b"Content-Type: application/json\r\n"
+EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+
 
 class ClientGone(ConnectionError):
     """Nobody reads any more, or too slowly to be waited for."""

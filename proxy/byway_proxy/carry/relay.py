@@ -10,12 +10,10 @@ from byway_proxy.carry.attempt import Attempt, TimedOut
 from byway_proxy.carry.dialects.openai_answer import BadAnswer
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.job import Job, Means
-from byway_proxy.carry.outlet import ClientGone, Outlet
+from byway_proxy.carry.outlet import EVENTS, JSON, ClientGone, Outlet
 from byway_proxy.carry.upstream.failures import Failure
 from byway_proxy.choose.trouble import Kind
 
-JSON = b"Content-Type: application/json\r\n"
-EVENTS = b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 DONE = b"data: [DONE]\n\n"
 
 CUT_MESSAGES: dict[Kind, tuple[int, str, str]] = {
