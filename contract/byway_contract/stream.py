@@ -6,7 +6,7 @@
           | <------------- same | table   |   a table is a binary frame, gzip(JSON), encoded once for all
           | ack | nack -----------------> |   after the table is live, or is refused
           | report ---------------------> |   every `report_every_s` and on change
-          | <--------------- table, fleet |
+          | <------- table, fleet, verify |
           | <---------------------- drain |   dial again, after a while
 
 Control messages are text frames of JSON with a `type`. Order among tables is (term, seq); equality is the hash.
@@ -90,6 +90,17 @@ class Fleet(_Message, frozen=True):
     proxies: int
 
 
+class Verify(_Message, frozen=True):
+    """Make each account's cheapest authenticated call; what comes of it is in the next report.
+
+    To one proxy alone. An account that its table does not have, or whose provider has no such call, is passed over.
+    """
+
+    nonce: str
+    provider_keys: tuple[str, ...]
+    """Ids of accounts."""
+
+
 class Drain(_Message, frozen=True):
     reason: Literal["age", "shutdown", "lost-lease"]
     after_ms: int = 0
@@ -121,7 +132,7 @@ class Reported(_Message, frozen=True, tag="report"):
 
 
 FromProxy = Hello | Ack | Nack | Reported
-FromOperator = Welcome | Same | Fleet | Drain
+FromOperator = Welcome | Same | Fleet | Verify | Drain
 
 
 class Snapshot(msgspec.Struct, frozen=True):

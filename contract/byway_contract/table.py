@@ -12,7 +12,7 @@ old object's hash.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Raw
@@ -160,8 +160,8 @@ class Route(_Object, frozen=True):
     """Why this route serves nothing. It keeps its names all the same: they never fall through to others."""
 
 
-class Tenancy(_Object, frozen=True):
-    """The one object of `policies` (id `tenancy`)."""
+class Tenancy(_Object, frozen=True, tag_field="kind", tag="tenancy"):
+    """Who is trusted (id `tenancy` in `policies`)."""
 
     trusted_namespaces: tuple[str, ...] = ()
 
@@ -170,6 +170,42 @@ class Anonymous(_Object, frozen=True, tag_field="kind", tag="anonymous"):
     """Whoever brings no credential is this namespace (id `anonymous` in `callers`). Without it: 401."""
 
     namespace: str
+
+
+class SigningKey(_Object, frozen=True):
+    """A public key, as its JWK's members have it. An unknown `kty` or `crv` is passed over by whoever verifies."""
+
+    kty: Literal["RSA", "EC"]
+    kid: str
+    alg: str = ""
+    n: str = ""
+    e: str = ""
+    crv: str = ""
+    x: str = ""
+    y: str = ""
+
+
+class Issuer(_Object, frozen=True, tag_field="kind", tag="issuer"):
+    """A cluster whose ServiceAccount tokens for our audience are callers: namespace and ServiceAccount are in them
+    (id `serviceaccounts` in `callers`)."""
+
+    issuer: str
+    audience: str
+    keys: tuple[SigningKey, ...]
+    """Sorted by `kid`."""
+
+
+Identity = Anonymous | Issuer
+"""How a caller is known."""
+
+
+class Egress(_Object, frozen=True, tag_field="kind", tag="egress"):
+    """Addresses that providers' own URLs may lead to although they are private (id `egress` in `policies`)."""
+
+    allowed: tuple[str, ...] = ()
+    """CIDRs, sorted: what the cluster's admin listed."""
+    loopback: bool = False
+    """On one machine alone."""
 
 
 class Credential(_Object, frozen=True):
@@ -185,15 +221,15 @@ class Budget(_Object, frozen=True):
 SectionName = Literal["accounts", "budgets", "callers", "credentials", "endpoints", "models", "policies", "routes"]
 SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
 
-TableObject = Account | Endpoint | Model | Route | Tenancy | Anonymous | Credential | Budget
-TYPES: dict[SectionName, type[TableObject]] = {
+TableObject = Account | Endpoint | Model | Route | Tenancy | Egress | Identity | Credential | Budget
+TYPES: dict[SectionName, Any] = {
     "accounts": Account,
     "budgets": Budget,
-    "callers": Anonymous,
+    "callers": Identity,
     "credentials": Credential,
     "endpoints": Endpoint,
     "models": Model,
-    "policies": Tenancy,
+    "policies": Tenancy | Egress,
     "routes": Route,
 }
 
@@ -219,13 +255,34 @@ class Table(msgspec.Struct, frozen=True):
     hash: str
     raw: Sections
     accounts: Mapping[str, Account]
-    callers: Mapping[str, Anonymous]
+    callers: Mapping[str, Identity]
     credentials: Mapping[str, Credential]
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, Model]
-    policies: Mapping[str, Tenancy]
+    policies: Mapping[str, Tenancy | Egress]
     routes: Mapping[str, Route]
     budgets: Mapping[str, Budget]
+
+    @property
+    def anonymous(self) -> str | None:
+        """The namespace of whoever brings no credential; None: nobody comes in without one."""
+        found = self.callers.get("anonymous")
+        return found.namespace if isinstance(found, Anonymous) else None
+
+    @property
+    def issuer(self) -> Issuer | None:
+        found = self.callers.get("serviceaccounts")
+        return found if isinstance(found, Issuer) else None
+
+    @property
+    def trusted_namespaces(self) -> tuple[str, ...]:
+        found = self.policies.get("tenancy")
+        return found.trusted_namespaces if isinstance(found, Tenancy) else ()
+
+    @property
+    def egress(self) -> Egress:
+        found = self.policies.get("egress")
+        return found if isinstance(found, Egress) else Egress()
 
 
 def canonical(thing: TableObject) -> Raw:
@@ -254,7 +311,8 @@ def hash_of_hashes(objects: Iterable[tuple[str, str, str]]) -> str:
 def decode_object(section: SectionName, name: str, raw: Raw) -> TableObject:
     """Raises TableError if the bytes are not such an object."""
     try:
-        return _decoders[section].decode(raw)
+        decoded: TableObject = _decoders[section].decode(raw)
+        return decoded
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TableError(f"{section}/{name}", str(error)) from error
 

@@ -139,6 +139,7 @@ class Cycle:
             refused=refusals,
             settings=self._settings,
             catalogue=self._catalogue,
+            surroundings=world.surroundings,
         )
 
     def _settle(self) -> None:

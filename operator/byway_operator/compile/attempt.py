@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from byway_contract.table import Anonymous, Tenancy
+from byway_contract.table import Anonymous, Egress, Tenancy
 
 from byway_operator.compile import secrets
 from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
@@ -24,7 +24,7 @@ from byway_operator.compile.services import Services
 from byway_operator.compile.settings import Settings
 from byway_operator.compile.standing import Form, Reader, Standing
 from byway_operator.compile.verdict import Condition
-from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.resources.manifest import Key, Manifest, Surroundings
 from byway_operator.resources.model_route import ModelRoute
 from byway_operator.resources.parse import Resource
 from byway_operator.resources.provider_key import ProviderKey
@@ -37,6 +37,7 @@ Barred = dict[tuple[Key, Form], Condition]
 class Attempt:
     settings: Settings
     catalogue: Catalogue
+    surroundings: Surroundings
     standings: dict[Key, Standing] = field(default_factory=dict)
     accounts: dict[Key, DraftAccount] = field(default_factory=dict)
     names: dict[Key, tuple[str, ...]] = field(default_factory=dict)
@@ -58,9 +59,10 @@ def attempt(
     reader: Reader,
     settings: Settings,
     catalogue: Catalogue,
+    surroundings: Surroundings,
 ) -> Attempt:
     """Look at `unfit` first: unless it is empty, the rest is not finished."""
-    made = Attempt(settings, catalogue)
+    made = Attempt(settings, catalogue, surroundings)
     for key in sorted(world):
         standing = Standing(key, world[key], held_back.get(key), barred, reader)
         standing.rise()
@@ -182,9 +184,16 @@ def _assemble(made: Attempt) -> None:
         table.owned(("models", name), keys)
     for standing in made.of("ModelRoute"):
         _guarded(made, standing.key, partial(_add_route, made, standing))
-    table.add("policies", "tenancy", Tenancy(tuple(sorted(set(made.settings.trusted_namespaces)))))
-    if made.settings.anonymous_namespace is not None:
-        table.add("callers", "anonymous", Anonymous(made.settings.anonymous_namespace))
+    _add_platform(table, made.settings, made.surroundings)
+
+
+def _add_platform(table: Assembly, settings: Settings, surroundings: Surroundings) -> None:
+    table.add("policies", "tenancy", Tenancy(tuple(sorted(set(settings.trusted_namespaces)))))
+    table.add("policies", "egress", Egress(tuple(sorted(set(settings.allowed_cidrs))), settings.allow_loopback))
+    if settings.anonymous_namespace is not None:
+        table.add("callers", "anonymous", Anonymous(settings.anonymous_namespace))
+    if surroundings.issuer is not None:
+        table.add("callers", "serviceaccounts", surroundings.issuer)
 
 
 def _add_account(table: Assembly, account: DraftAccount) -> None:

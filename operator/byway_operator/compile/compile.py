@@ -20,10 +20,11 @@ from byway_operator.compile.settings import Settings
 from byway_operator.compile.standing import Reader
 from byway_operator.compile.verdict import Compiled, Condition, Refusal
 from byway_operator.compile.verdicts import verdicts
-from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.resources.manifest import Key, Manifest, Surroundings
 
 NEVER_PERSISTED = frozenset({"Secret"})
 """Kinds whose last good forms may be held in memory only."""
+NOTHING_AROUND = Surroundings()
 
 
 def compile_table(
@@ -33,13 +34,14 @@ def compile_table(
     refused: Mapping[Key, Refusal],
     settings: Settings,
     catalogue: Catalogue,
+    surroundings: Surroundings = NOTHING_AROUND,
 ) -> Compiled:
     """`held_back` are last good forms: the `good` of a compile whose table went live. `refused` is what proxies
     said of forms that were sent, and counts for a form of the same fingerprint only.
     """
     reader, barred = Reader(settings.strict), Barred()
     while True:
-        made = attempt(world, held_back, barred, reader, settings, catalogue)
+        made = attempt(world, held_back, barred, reader, settings, catalogue, surroundings)
         unfit = made.unfit or _refused(made, refused)
         table = None
         if not unfit:

@@ -14,5 +14,7 @@ class Settings:
     """Whether an unknown field is an error: yes for folders, no behind an API server, which has checked it."""
     allow_loopback: bool = False
     """Whether `baseURL` may point at this machine."""
+    allowed_cidrs: tuple[str, ...] = ()
+    """Private addresses that `baseURL` may lead to all the same: what the cluster's admin listed."""
     service_addresses: Mapping[str, str] | None = None
     """`namespace/name:port` → `host:port`, on one machine. None: in a cluster, which has names for Services."""

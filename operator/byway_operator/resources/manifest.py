@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from byway_contract.table import Issuer
+
 
 @dataclass(frozen=True, order=True)
 class Key:
@@ -62,6 +64,16 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a cluster says beside resources, and the compiler looks at."""
+
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels, by namespace. A folder has none."""
+    issuer: Issuer | None = None
+    """Who signs the tokens of callers. None: nobody has one."""
+
+
+@dataclass(frozen=True)
 class World:
     """Everything a source holds, in one reading."""
 
@@ -70,3 +82,8 @@ class World:
     first_seen: Mapping[Key, str] = field(default_factory=dict)
     """Since when the source has had an object, as a creationTimestamp. For people only, and no part of a manifest:
     the same folder compiles to the same table whenever it was first seen."""
+    surroundings: Surroundings = Surroundings()
+    told: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    """Each object's `status` as the source has it: what an operator before this one said. No part of a manifest."""
+    proxies: frozenset[str] | None = None
+    """Names of the pods that ought to hold the table; None: nobody knows."""

@@ -1,8 +1,6 @@
 """Who is asking, and may they ask at all? Decided from the table and the request's credential alone."""
 
-from collections.abc import Mapping
-
-from byway_contract.table import Anonymous
+from byway_contract.table import Table
 from msgspec import Struct
 
 
@@ -20,13 +18,12 @@ class Denied(Struct, frozen=True, gc=False):
     message: str
 
 
-def admit(callers: Mapping[str, Anonymous]) -> Caller | Denied:
+def admit(table: Table) -> Caller | Denied:
     """The caller of a request that proves nothing about itself.
 
     A credential that is brought along is not looked at while callers have no other identity than this one: clients
     insist on sending one, and it is never passed on.
     """
-    anonymous = callers.get("anonymous")
-    if anonymous is None:
+    if table.anonymous is None:
         return Denied("no credential, and this table lets nobody in without one")
-    return Caller(anonymous.namespace)
+    return Caller(table.anonymous)

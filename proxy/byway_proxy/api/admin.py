@@ -61,9 +61,8 @@ class Explain:
         if not self._serving.ready:
             return _json(503, {"error": "this proxy has no table yet; try again shortly"})
         view, _ = self._serving.current()
-        anonymous = view.table.callers.get("anonymous")
         model = request.query.get("model", "")
-        namespace = request.query.get("namespace") or (anonymous.namespace if anonymous is not None else "default")
+        namespace = request.query.get("namespace") or view.table.anonymous or "default"
         if not model:
             return _json(400, {"error": "model: missing; ask with ?model=NAME"})
         try:

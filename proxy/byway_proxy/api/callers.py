@@ -7,7 +7,7 @@ from byway_proxy.choose.view import View
 
 def caller_of(view: View) -> Caller:
     """Raises ApiError 401."""
-    match admit(view.table.callers):
+    match admit(view.table):
         case Denied(message=message):
             raise ApiError(401, message)
         case caller:

@@ -45,8 +45,7 @@ Policies = tuple[DataPolicy, ...]
 class View:
     def __init__(self, table: Table) -> None:
         self.table = table
-        tenancy = table.policies.get("tenancy")
-        self.trusted: tuple[str, ...] = tenancy.trusted_namespaces if tenancy else ()
+        self.trusted = table.trusted_namespaces
         self._routes = by_model_name(table)
         self._catalogue = by_model(table)
         self._authors = frozenset(name.split("/", 1)[0] for name in table.models if "/" in name)

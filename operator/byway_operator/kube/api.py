@@ -1,0 +1,197 @@
+"""Every call that we make to the Kubernetes API, but for the watches, which are kopf's.
+
+One method, one call, so that a Role can be held against this page. TLS, credentials and their renewal are the
+`kubernetes` client's; objects stay plain JSON, because its models cost more than all the rest of a large LIST.
+"""
+
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+GROUP, VERSION = "byway.dev", "v1alpha1"
+FIELD_MANAGER = "byway-operator"
+CREDENTIAL_LABEL = "byway.dev/credential"
+
+PAGE = 500
+"""Objects in one answer of a LIST."""
+REQUEST_S = 30.0
+
+Object = Mapping[str, Any]
+"""An object as the API gives it."""
+
+
+class KubeError(Exception):
+    """The API server said no, or nothing. `status` is HTTP's, 0 when there was no answer."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status or 'no answer'} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A whole LIST: nothing that existed at `version` is missing."""
+
+    items: Sequence[Object]
+    version: int
+    """resourceVersion; a later one is larger (since Kubernetes 1.35 that is promised; it always was so)."""
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What the API server says of a token."""
+
+    authenticated: bool
+    username: str = ""
+    audiences: tuple[str, ...] = ()
+    extra: Mapping[str, Sequence[str]] = ()  # type: ignore[assignment]  # an empty mapping by any other name
+    error: str = ""
+
+
+class KubeApi:
+    """`async with KubeApi(await connect()) as api`."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._client = ApiClient(configuration)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]  # the library is not typed
+
+    async def list_resources(self, plural: str, namespace: str | None) -> Listed:
+        """Ours, of one kind: `modelroutes`; None is every namespace."""
+        return await self._list(_path(f"/apis/{GROUP}/{VERSION}", namespace, plural))
+
+    async def list_credentials(self, namespace: str | None) -> Listed:
+        """Secrets that say they are for us. RBAC cannot filter by label; we ask for no others all the same."""
+        selector = {"labelSelector": f"{CREDENTIAL_LABEL}=true"}
+        return await self._list(_path("/api/v1", namespace, "secrets"), selector)
+
+    async def list_namespaces(self) -> Listed:
+        return await self._list("/api/v1/namespaces")
+
+    async def list_endpoint_slices(self, namespace: str, service: str) -> Listed:
+        path = _path("/apis/discovery.k8s.io/v1", namespace, "endpointslices")
+        return await self._list(path, {"labelSelector": f"kubernetes.io/service-name={service}"})
+
+    async def apply_status(
+        self, kind: str, plural: str, namespace: str, name: str, status: Object, uid: str | None = None
+    ) -> Object:
+        """Server-side apply: what is the same already writes nothing. Returns the object.
+
+        With its `uid` an object that was deleted and made again meanwhile is not taken for the old one (409).
+        """
+        metadata = {"name": name, "namespace": namespace} | ({"uid": uid} if uid is not None else {})
+        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "status": status}
+        path = _path(f"/apis/{GROUP}/{VERSION}", namespace, plural, name, "status")
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._call("PATCH", path, query, body, "application/apply-patch+yaml")
+
+    async def create_event(self, namespace: str, event: Object) -> None:
+        await self._call("POST", _path("/api/v1", namespace, "events"), {}, event)
+
+    async def read_lease(self, namespace: str, name: str) -> Object:
+        return await self._call("GET", _path("/apis/coordination.k8s.io/v1", namespace, "leases", name))
+
+    async def create_lease(self, namespace: str, lease: Object) -> Object:
+        return await self._call("POST", _path("/apis/coordination.k8s.io/v1", namespace, "leases"), {}, lease)
+
+    async def replace_lease(self, namespace: str, name: str, lease: Object) -> Object:
+        """409 if somebody else wrote it since it was read."""
+        return await self._call("PUT", _path("/apis/coordination.k8s.io/v1", namespace, "leases", name), {}, lease)
+
+    async def review_token(self, token: str, audience: str) -> Reviewed:
+        spec = {"token": token, "audiences": [audience]}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
+        answer = await self._call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {}, body)
+        status = answer.get("status") or {}
+        user = status.get("user") or {}
+        return Reviewed(
+            bool(status.get("authenticated")),
+            str(user.get("username", "")),
+            tuple(status.get("audiences") or ()),
+            user.get("extra") or {},
+            str(status.get("error", "")),
+        )
+
+    async def read_issuer(self) -> Object:
+        """The OpenID discovery document: `issuer` and where its keys are."""
+        return await self._call("GET", "/.well-known/openid-configuration")
+
+    async def read_signing_keys(self) -> Object:
+        """The public keys that ServiceAccount tokens are signed with: a JWK set."""
+        return await self._call("GET", "/openid/v1/jwks")
+
+    async def _list(self, path: str, query: Mapping[str, str] | None = None) -> Listed:
+        items: list[Object] = []
+        more: dict[str, str] = {}
+        while True:
+            page = await self._call("GET", path, {"limit": str(PAGE), **(query or {}), **more})
+            items += page.get("items") or ()
+            metadata = page["metadata"]
+            if not metadata.get("continue"):
+                return Listed(items, int(metadata.get("resourceVersion") or 0))
+            more = {"continue": metadata["continue"]}
+
+    async def _call(
+        self,
+        verb: Literal["GET", "POST", "PUT", "PATCH"],
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        """Raises KubeError."""
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            prepared = await self._client.param_serialize(
+                verb, path, None, list((query or {}).items()), headers, body, auth_settings=["BearerToken"]
+            )
+            answer = await self._client.call_api(*prepared, _request_timeout=REQUEST_S)
+            payload = await answer.read()  # type: ignore[no-untyped-call]  # the library is not typed
+        except ApiException as error:
+            raise KubeError(error.status or 0, error.reason or "", _said(error.body)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise KubeError(0, type(error).__name__, str(error)) from error
+        if not 200 <= answer.status < 300:
+            raise KubeError(answer.status, answer.reason or "", _said(payload))
+        found: Object = json.loads(payload)
+        return found
+
+
+async def connect(kubeconfig: str | None) -> Configuration:
+    """From a kubeconfig file, or from the pod's own ServiceAccount. Raises KubeError."""
+    configuration = Configuration()
+    try:
+        if kubeconfig:
+            loading = config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]  # not typed
+            await loading
+        else:
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # not typed
+    except (config.ConfigException, OSError, ssl.SSLError) as error:
+        raise KubeError(0, "no way to the Kubernetes API", str(error)) from error
+    configuration.connection_pool_maxsize = 16
+    return configuration
+
+
+def _path(prefix: str, namespace: str | None, *rest: str) -> str:
+    return "/".join([prefix, *(("namespaces", namespace) if namespace else ()), *rest])
+
+
+def _said(body: bytes | str | None) -> str:
+    """What a `Status` of the API server says; at most a line."""
+    try:
+        message = str(json.loads(body or b"")["message"])
+    except (ValueError, KeyError, TypeError):
+        message = "the answer is not the API server's"
+    return message[:512]
