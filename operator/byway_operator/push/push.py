@@ -12,6 +12,7 @@ has a time is a timer of the loop. All of it runs on one loop; nothing here need
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -82,7 +83,10 @@ class Hub:
         self._on_change = on_change
         self._settings = settings or PushSettings()
         self.stream = Reception(self, log, self._settings, identify).stream
-        self._seq = 0
+        self.seq = 0
+        """How many tables were published."""
+        self.nacks: Counter[str] = Counter()
+        """Refusals, by code."""
         self._lines: dict[int, Line] = {}
         self._seats = 0
         self._expected: int | None = None
@@ -113,7 +117,7 @@ class Hub:
         self._stuck = ""
         seats = [line.seat for line in self._lines.values()]
         self._rollout = deciding.begin(compiled.hash, seats, _now(), self._settings.scout_s)
-        self._log.info("a table is published", hash=compiled.hash, seq=self._seq, proxies=len(self._lines))
+        self._log.info("a table is published", hash=compiled.hash, seq=self.seq, proxies=len(self._lines))
         self._advance()
 
     @property
@@ -136,9 +140,9 @@ class Hub:
             self._settled = self._latest if settled else self._settled
 
     def _numbered(self, compiled: Compiled) -> Published:
-        self._seq += 1
+        self.seq += 1
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return Published(compiled, self._term, self._seq, created)
+        return Published(compiled, self._term, self.seq, created)
 
     @property
     def settled(self) -> str | None:
@@ -256,6 +260,7 @@ class Hub:
         if table is None:
             return
         line.refuses(table, nack)
+        self.nacks[nack.code] += 1
         self._log.warning(
             "a proxy refuses the table",
             proxy=line.hello.pod.name,
