@@ -146,12 +146,11 @@ class ControlPlane:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
         return found
 
-    def apply(self, manifest: str | Path, namespace: str = "default") -> str:
-        """Server-side, a text or a file; the namespace is for objects that name none."""
-        how = "apply", "--server-side", "-n", namespace, "-f"
-        return (
-            self.kubectl(*how, manifest) if isinstance(manifest, Path) else self.kubectl(*how, "-", input=manifest)
-        )
+    def apply(self, manifest: str | Path, namespace: str | None = None) -> str:
+        """Server-side, a text or a file. With a namespace, no object in it may name another."""
+        where = ("-n", namespace) if namespace else ()
+        text = manifest.read_text() if isinstance(manifest, Path) else manifest
+        return self.kubectl("apply", "--server-side", *where, "-f", "-", input=text)
 
     def wait(self, kind: str, namespace: str, name: str, until: str, within_s: float = 10.0) -> None:
         """As `kubectl wait --for`: `condition=Ready`, `delete`, `jsonpath={.status.x}=y`."""
