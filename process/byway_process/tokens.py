@@ -4,9 +4,8 @@
 
 What a stranger wrote is looked at as little as possible before the signature holds: the size, three parts, and a
 header of three known members, whose only say is which of *our* keys to try. The algorithm is the key's; a header
-that names another one is refused, so `none` and HMAC with a public key are not even tried. Every part must be
-written in the one way base64url has for it, and no JSON name may come twice: a token has one spelling and one
-meaning.
+that names another one is refused, so `none` and HMAC with a public key are not even tried. No JSON name may come
+twice, and joserfc takes a signature in one spelling alone: a token has one meaning, and one digest.
 
 Time is an argument. Offline means that a token is good until it expires: nobody is asked whether its ServiceAccount
 or Pod is still there.
@@ -31,7 +30,7 @@ LATER_S = 60
 """How far our clock may be behind the cluster's: as Kubernetes has it. After its end a token has no such grace."""
 LEAST_RSA_BITS = 2048
 
-_TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]+)", re.ASCII)
+_TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SUBJECT = re.compile(rf"system:serviceaccount:({_LABEL}):({_LABEL}(?:\.{_LABEL})*)", re.ASCII)
 # Those that Kubernetes signs with; the first is meant where a key names none.
@@ -64,9 +63,8 @@ class Verifier:
 
     def verify(self, token: str, now: float) -> ServiceAccount:
         """`now` is in seconds since 1970. Raises TokenError."""
-        header, body, signature = _parts(token)
+        header, body = _parts(token)
         key = self._key(_object(header, _Header))
-        _canonical(signature)
         if not key.signed(token):
             raise TokenError("its signature is wrong")
         claims = _object(body, _Claims)
@@ -146,7 +144,7 @@ class _Key:
 def _load(key: SigningKey) -> _Key | None:
     try:
         if key.kid and key.kty == "RSA" and (algorithm := key.alg or _RSA[0]) in _RSA:
-            if int.from_bytes(_canonical(key.n)).bit_length() < LEAST_RSA_BITS:
+            if int.from_bytes(_bytes(key.n)).bit_length() < LEAST_RSA_BITS:
                 return None
             return _Key(RSAKey.import_key({"kty": "RSA", "n": key.n, "e": key.e}), algorithm)
         if key.kid and key.kty == "EC" and (algorithm := _CURVES.get(key.crv, "")) and key.alg in ("", algorithm):
@@ -156,13 +154,14 @@ def _load(key: SigningKey) -> _Key | None:
     return None
 
 
-def _parts(token: str) -> tuple[str, str, str]:
+def _parts(token: str) -> tuple[str, str]:
+    """Header and body, as they are written."""
     if len(token) > LONGEST:
         raise TokenError(f"it is longer than {LONGEST // 1024} KiB")
     found = _TOKEN.fullmatch(token)
     if found is None:
         raise TokenError("it is not a signed token of three parts")
-    return found[1], found[2], found[3]
+    return found[1], found[2]
 
 
 S = TypeVar("S", _Header, _Claims)
@@ -171,22 +170,16 @@ S = TypeVar("S", _Header, _Claims)
 def _object(part: str, kind: type[S]) -> S:
     what = "header" if kind is _Header else "body"
     try:
-        read = json.loads(_canonical(part), object_pairs_hook=_once, parse_constant=_no_number)
+        read = json.loads(_bytes(part), object_pairs_hook=_once)
         return msgspec.convert(read, kind)
     # Without `from`: those errors keep the text they could not read.
     except (ValueError, RecursionError):
         raise TokenError(f"its {what} is not what Kubernetes writes") from None
 
 
-def _canonical(part: str) -> bytes:
-    """Raises TokenError where the same bytes have another spelling."""
-    try:
-        read = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except ValueError:
-        raise TokenError("it is not base64url") from None
-    if base64.urlsafe_b64encode(read).rstrip(b"=") != part.encode():
-        raise TokenError("it is not base64url")
-    return read
+def _bytes(part: str) -> bytes:
+    """Raises ValueError."""
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -194,10 +187,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(read) != len(pairs):
         raise ValueError("a name comes twice")
     return read
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
 
 
 def _subject(claims: _Claims) -> ServiceAccount:

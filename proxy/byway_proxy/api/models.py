@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 from byway_contract.money import MILLION, NANO, Price
+from cachetools import LRUCache
 
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import Reply
@@ -17,6 +18,8 @@ from byway_proxy.choose.view import View
 _encode = msgspec.json.Encoder().encode
 MOST = 1000
 LIMIT = 500
+# Whose lists are kept: a list of 1,000 models is 3 MB.
+NAMESPACES = 8
 
 # Features of the table, and the parameters that OpenRouter's list names for them.
 _PARAMETERS = {
@@ -32,7 +35,8 @@ _PARAMETERS = {
 class Models:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
-        self._listed: tuple[str, View, tuple[dict[str, Any], ...]] | None = None
+        self._view: View | None = None
+        self._listed: LRUCache[str, tuple[dict[str, Any], ...]] = LRUCache(NAMESPACES)
 
     async def all(self, received: Received, reply: Reply) -> None:
         """`offset` and `limit` page; without either the list is whole. A client pages while a page is full, so
@@ -61,13 +65,16 @@ class Models:
         raise ApiError(404, f'no model named "{name[:200]}" here{hint} GET /v1/models lists all', param="model")
 
     def _entries(self, namespace: str) -> tuple[dict[str, Any], ...]:
-        """Made once for each table and namespace; only the last is kept."""
+        """Made once for each table and namespace, of the namespaces that asked last."""
         view, _ = self._serving.current()
-        kept = self._listed
-        if kept is None or kept[0] != namespace or kept[1] is not view:
+        if view is not self._view:
+            self._listed.clear()
+            self._view = view
+        entries = self._listed.get(namespace)
+        if entries is None:
             entries = tuple(_entry(listed) for listed in visible_models(view, namespace))
-            kept = self._listed = (namespace, view, entries)
-        return kept[2]
+            self._listed[namespace] = entries
+        return entries
 
 
 def _entry(listed: Listed) -> dict[str, Any]:
