@@ -37,6 +37,9 @@ AGREE_S = 0.05
 class Source(Protocol):
     """Where resources come from. `read` is complete whenever it returns."""
 
+    async def begin(self) -> None:
+        """Until everything has been read once; nothing is published before."""
+
     def read(self) -> World: ...
 
     async def run(self, changed: Callable[[], None]) -> None: ...
@@ -96,6 +99,7 @@ class Cycle:
     async def _first(self) -> None:
         """Nothing is published before the source has been read, and a world that has lost most of what an earlier
         life of this process knew is read until two readings agree."""
+        await self._source.begin()
         world = self._source.read()
         doubted = believe(self._expected, world.manifests.keys(), None)
         while doubted is not None:

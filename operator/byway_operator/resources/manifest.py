@@ -53,6 +53,12 @@ class Manifest:
     broken: str | None = None
     """The file is unreadable just now, for this reason; `body` is what it said before."""
 
+    @property
+    def uid(self) -> str | None:
+        """Tells an object from another of the same name, before or after it. None: from a folder."""
+        uid = self.body.get("metadata", {}).get("uid")
+        return uid if isinstance(uid, str) else None
+
 
 @dataclass(frozen=True)
 class Problem:
