@@ -42,6 +42,17 @@ class Source(Protocol):
     async def run(self, changed: Callable[[], None]) -> None: ...
 
 
+class Teller(Protocol):
+    """Who writes statuses where people read them."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether it is up to this process to write. Otherwise another one's words are what was said last."""
+
+    def tell(self, statuses: Mapping[Key, Status], world: World) -> None:
+        """What is to be read from now on. Must not block."""
+
+
 class Cycle:
     def __init__(
         self,
@@ -53,8 +64,10 @@ class Cycle:
         *,
         good: Mapping[Key, Manifest],
         remember: Callable[[Mapping[Key, Manifest]], None],
+        teller: Teller | None = None,
     ) -> None:
         """`good` are last good forms from before; `remember` is given them whenever they may have changed."""
+        self._teller = teller
         self._source, self._hub, self._settings, self._catalogue = source, hub, settings, catalogue
         self._log, self._remember = log, remember
         self._quiet = Quiet()
@@ -64,6 +77,10 @@ class Cycle:
         self._compiled: Compiled | None = None
         self._refusals: Mapping[Key, Refusal] = {}
         self._summary = Summary()
+        self._lives: Mapping[Key, str] = {}
+        """Of which life of each object `statuses` speaks."""
+        self._led = False
+        """Whether `statuses` were said to anybody."""
         self.world = World({})
         self.statuses: dict[Key, Status] = {}
         self.compiles = 0
@@ -128,6 +145,8 @@ class Cycle:
         self.compile_s = time.perf_counter() - began
         self._say(world, compiled)
         self.world, self._compiled = world, compiled
+        if world.proxies is not None:
+            self._hub.expect(world.proxies)
         self._hub.publish(compiled)
         self._settle()
         self._tell()
@@ -161,20 +180,31 @@ class Cycle:
     def _tell(self) -> None:
         fleet, now = self._hub.fleet(), time.time()
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
-        self._summary = summarize(reports, self._summary, now)
+        complete = len(reports) == len(fleet.proxies) and not fleet.awaited
+        self._summary = summarize(reports, self._summary, now, complete)
         self.statuses = {
             key: status_of(
                 verdict,
                 self.world.manifests[key],
                 fleet,
                 self._summary,
-                self.statuses.get(key),
+                self._said_last(key),
                 now,
                 self._good.get(key),
             )
             for key, verdict in self.verdicts.items()
             if key in self.world.manifests
         }
+        self._lives = {key: self.world.manifests[key].uid for key in self.statuses}
+        self._led = self._teller is None or self._teller.leading
+        if self._teller is not None:
+            self._teller.tell(self.statuses, self.world)
+
+    def _said_last(self, key: Key) -> Status | None:
+        """What we said of it; or what another operator did, of an object that we see, or speak of, for the first
+        time: times in it stand."""
+        ours = self._led and self._lives.get(key) == self.world.manifests[key].uid
+        return self.statuses.get(key) if ours else self.world.told.get(key)
 
     def _say(self, world: World, compiled: Compiled) -> None:
         """What changed, for whoever watches this process; a resource's status says the same."""
