@@ -1,0 +1,306 @@
+"""Decide which status is written next. Time is an argument; `kube.writer` obeys.
+
+    tell --differs from what the API has--> waiting --take--> under way --settled: Written--> known
+                                               ^                  |
+                                               +--any other-------+   after a while that grows
+
+Three kinds of haste. *Asked*: a person changed the object and may be waiting for the answer, which comes in two
+parts, that it was seen and then what the proxies made of it. *Turned*: one of its conditions changed by itself.
+*Informed*: nothing but times, rates and counts. A whole cluster's statuses are written at a start, one by one; a
+person's own apply goes before them, and has an allowance of its own so that it never waits for theirs.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from byway_operator.resources.manifest import Key
+from byway_operator.tell.bucket import Allowance, Bucket
+from byway_operator.tell.conditions import Status
+
+
+class Haste(IntEnum):
+    """The smaller, the sooner."""
+
+    ASKED = 0
+    TURNED = 1
+    INFORMED = 2
+
+
+class Outcome(IntEnum):
+    """What the API server answered to a write, as far as it matters for the next one."""
+
+    WRITTEN = 0
+    GONE = 1
+    CONFLICT = 2
+    """Written by two at once, or the object was made again under its old name: the source will say which."""
+    FORBIDDEN = 3
+    REFUSED = 4
+    """The status is not as the CustomResourceDefinition wants it: the two are of different versions."""
+    FAILED = 5
+    """The server has a fault with this one."""
+    NO_ANSWER = 6
+    """Nobody is served just now."""
+
+
+def outcome_of(status: int) -> Outcome:
+    """By HTTP status; 0 is no answer."""
+    known = {404: Outcome.GONE, 409: Outcome.CONFLICT, 401: Outcome.FORBIDDEN, 403: Outcome.FORBIDDEN}
+    if status in known:
+        return known[status]
+    if status in (0, 429, 503):
+        return Outcome.NO_ANSWER
+    return Outcome.FAILED if status >= 500 else Outcome.REFUSED
+
+
+_ASKED, _OTHERS = Allowance(per_s=50.0, burst=200), Allowance(per_s=10.0, burst=50)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds, unless the name says otherwise."""
+
+    asked: Allowance = _ASKED
+    """As fast as people and their tools apply: kubectl itself holds back at 50 a second."""
+    others: Allowance = _OTHERS
+    """Each write costs every watcher of the kind something, ours included."""
+    quiet_s: float = 0.15
+    """So long is waited for the proxies, so that one write says both parts of the answer."""
+    informed_s: float = 30.0
+    """Between two writes of one object that only inform."""
+    at_once: int = 8
+    """Writes under way."""
+    others_at_once: int = 6
+    """Of those, by what nobody asked for: a slow server must not fill all places with it."""
+    echo_s: float = 5.0
+    """What the source brings later than this after our own write, and says otherwise, somebody else has written."""
+    most_wait_s: float = 60.0
+
+
+# The first wait after each outcome, doubled at each further one; what cannot mend itself soon begins long.
+_AGAIN_S: Mapping[Outcome, float] = {
+    Outcome.GONE: 30.0,
+    Outcome.CONFLICT: 0.2,
+    Outcome.FORBIDDEN: 10.0,
+    Outcome.REFUSED: 30.0,
+    Outcome.FAILED: 1.0,
+    Outcome.NO_ANSWER: 0.5,
+}
+# When nobody is answered, so long is nothing sent at all.
+_MOST_PAUSE_S = 10.0
+
+# Messages that follow from a person's or the compiler's doing, not from the number of proxies.
+_SPOKEN = frozenset({"Accepted", "ResolvedRefs", "Valid"})
+
+
+@dataclass(frozen=True)
+class Write:
+    key: Key
+    uid: str
+    status: Status
+    before: Status
+    """What the API has, as far as we know."""
+    haste: Haste
+
+
+@dataclass
+class _Object:
+    uid: str
+    known: Status
+    heard: Status | None
+    want: Status
+    asked: bool = False
+    asked_at: float = 0.0
+    since: float = 0.0
+    """Since when it differs."""
+    written_at: float = float("-inf")
+    not_before: float = float("-inf")
+    tries: int = 0
+    under_way: bool = False
+
+
+@dataclass
+class Outbox:
+    """What is to be written, coalesced: an object has one status to be written, the newest."""
+
+    pace: Pace = field(default_factory=Pace)
+    hurried: bool = False
+    """We end soon: without allowances, and what only informs is left."""
+
+    def __post_init__(self) -> None:
+        self._objects: dict[Key, _Object] = {}
+        self._waiting: set[Key] = set()
+        self._asked, self._others = Bucket(self.pace.asked), Bucket(self.pace.others)
+        self._others_under_way = self._under_way = 0
+        self._began = False
+        self._unanswered = 0
+        self._silent_until = float("-inf")
+
+    @property
+    def waiting(self) -> int:
+        """How many statuses are not written yet, those under way included."""
+        return len(self._waiting) + self._under_way
+
+    def tell(
+        self, statuses: Mapping[Key, Status], told: Mapping[Key, Status], uids: Mapping[Key, str], now: float
+    ) -> None:
+        """These are the statuses of all there is; `told` is what the API has, by the source's word."""
+        for key in self._objects.keys() - statuses.keys():
+            del self._objects[key]
+            self._waiting.discard(key)
+        for key, status in statuses.items():
+            self._tell(key, uids.get(key, ""), status, told.get(key), now)
+        self._began = True
+
+    def _tell(self, key: Key, uid: str, status: Status, told: Status | None, now: float) -> None:
+        found = self._objects.get(key)
+        if found is None or found.uid != uid:
+            found = self._objects[key] = _Object(uid, told or {}, told, status)
+        elif told is not found.heard:
+            found.heard = told
+            ours = now - found.written_at < self.pace.echo_s or found.under_way
+            if told is not None and not ours and not same(told, found.known):
+                found.known = told
+        if status.get("observedGeneration") != found.want.get("observedGeneration"):
+            found.asked_at = now
+        found.want = status
+        self._file(key, found, now)
+
+    def _file(self, key: Key, found: _Object, now: float) -> None:
+        """Put it where it belongs, by what is known and wanted."""
+        if found.under_way or same(found.known, found.want):
+            self._waiting.discard(key)
+            return
+        seen = found.known.get("observedGeneration", -1)
+        # At the start nobody has spoken of most objects of a new cluster: that is a bulk, not a person who waits.
+        if seen != found.want.get("observedGeneration") and (self._began or seen > 0):
+            found.asked = True
+        if key not in self._waiting:
+            self._waiting.add(key)
+            found.since = now
+            found.asked_at = max(found.asked_at, now) if found.asked else found.asked_at
+
+    def take(self, now: float) -> tuple[list[Write], float | None]:
+        """What to write now; and when to ask again, if nothing happens before. None: when something happens."""
+        if not self._waiting or self._under_way >= self.pace.at_once:
+            return [], None
+        if now < self._silent_until:
+            return [], self._silent_until
+        due, later = self._sorted(now)
+        writes: list[Write] = []
+        for haste, _, key in due:
+            ready_at = self._admit(haste, now)
+            if ready_at is None:
+                writes.append(self._begin(key, haste))
+            else:
+                later = min(later, ready_at)
+            if self._under_way >= self.pace.at_once:
+                break
+        return writes, later if later < float("inf") else None
+
+    def settled(self, write: Write, outcome: Outcome, now: float) -> None:
+        """The answer to a write that was taken."""
+        self._under_way -= 1
+        self._others_under_way -= write.haste is not Haste.ASKED
+        self._listen(outcome, now)
+        found = self._objects.get(write.key)
+        if found is None or found.uid != write.uid:
+            return
+        found.under_way = False
+        if outcome is Outcome.WRITTEN:
+            found.known, found.written_at, found.tries = write.status, now, 0
+            found.asked = found.asked and not _decided(write.status)
+        else:
+            first_s = _AGAIN_S[outcome]
+            found.not_before = now + min(first_s * 2**found.tries, max(self.pace.most_wait_s, first_s))
+            found.tries = min(found.tries + 1, 16)
+        self._file(write.key, found, now)
+
+    def _listen(self, outcome: Outcome, now: float) -> None:
+        if outcome is not Outcome.NO_ANSWER:
+            self._unanswered, self._silent_until = 0, float("-inf")
+            return
+        # Several were under way: they say the same thing once.
+        if now >= self._silent_until:
+            self._silent_until = now + min(0.5 * 2**self._unanswered, _MOST_PAUSE_S)
+            self._unanswered = min(self._unanswered + 1, 16)
+
+    def _sorted(self, now: float) -> tuple[list[tuple[Haste, float, Key]], float]:
+        """What is due, in order, and when the next is."""
+        due, later = [], float("inf")
+        for key in self._waiting:
+            found = self._objects[key]
+            haste = _haste(found)
+            if self.hurried and haste is Haste.INFORMED:
+                continue
+            at = max(found.not_before, self._due_at(found, haste))
+            if at > now:
+                later = min(later, at)
+                continue
+            # Whoever applied last is still looking; of thousands applied at once nobody watches each.
+            due.append((haste, -found.asked_at if haste is Haste.ASKED else found.since, key))
+        due.sort()
+        return due, later
+
+    def _due_at(self, found: _Object, haste: Haste) -> float:
+        if self.hurried:
+            return float("-inf")
+        if haste is Haste.INFORMED:
+            return found.written_at + self.pace.informed_s
+        return found.since + (self.pace.quiet_s if haste is Haste.ASKED and not _decided(found.want) else 0.0)
+
+    def _admit(self, haste: Haste, now: float) -> float | None:
+        """None: it may go. Otherwise when the next of its kind may, as far as that is a matter of time."""
+        asked = haste is Haste.ASKED
+        if not asked and self._others_under_way >= self.pace.others_at_once:
+            return float("inf")
+        return None if self.hurried else (self._asked if asked else self._others).take(now)
+
+    def _begin(self, key: Key, haste: Haste) -> Write:
+        found = self._objects[key]
+        found.under_way = True
+        self._waiting.discard(key)
+        self._under_way += 1
+        self._others_under_way += haste is not Haste.ASKED
+        return Write(key, found.uid, found.want, found.known, haste)
+
+
+def same(one: Status, other: Status) -> bool:
+    """Whether there is nothing new to read. When a condition turned is no news while it has not turned."""
+    if one == other:
+        return True
+    fields = (one.keys() | other.keys()) - {"conditions"}
+    return all(one.get(name) == other.get(name) for name in fields) and _timeless(one) == _timeless(other)
+
+
+def _timeless(status: Status) -> Mapping[str, Mapping[str, object]]:
+    return {
+        str(condition.get("type")): {name: said for name, said in condition.items() if name != "lastTransitionTime"}
+        for condition in status.get("conditions") or ()
+    }
+
+
+def _haste(found: _Object) -> Haste:
+    new = found.known.get("observedGeneration") != found.want.get("observedGeneration")
+    if not new and not _turned(found.known, found.want):
+        return Haste.INFORMED
+    return Haste.ASKED if found.asked else Haste.TURNED
+
+
+def _turned(before: Status, after: Status) -> bool:
+    return _gist(before) != _gist(after)
+
+
+def _gist(status: Status) -> Iterable[tuple[object, ...]]:
+    return {
+        (kind := condition.get("type"), condition.get("status"), condition.get("reason"),
+         condition.get("message") if kind in _SPOKEN else "")
+        for condition in status.get("conditions") or ()
+    }  # fmt: skip
+
+
+def _decided(status: Status) -> bool:
+    """Whether the answer is whole: what is not accepted has no second part."""
+    said = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+    programmed, accepted = said.get("Programmed", {}), said.get("Accepted", {})
+    return accepted.get("status") == "False" or programmed.get("reason") != "Pending"
