@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
+from byway_contract.table import decode
 from byway_process.logs import Log
 
 from byway_operator.compile.catalogue.catalogue import Catalogue
@@ -23,6 +24,7 @@ from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import Key, Manifest, World
 from byway_operator.tell.conditions import Status
+from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.summary import Summary, summarize
 from byway_operator.tell.tell import status_of
 from byway_operator.watch.shrink import believe
@@ -51,6 +53,9 @@ class Teller(Protocol):
 
     def tell(self, statuses: Mapping[Key, Status], world: World) -> None:
         """What is to be read from now on. Must not block."""
+
+    def happened(self, event: Event) -> None:
+        """Beside what statuses say."""
 
 
 class Cycle:
@@ -144,6 +149,8 @@ class Cycle:
         self.compiles += 1
         self.compile_s = time.perf_counter() - began
         self._say(world, compiled)
+        if self._teller is not None and self._teller.leading:
+            self._warn(self._teller, compiled)
         self.world, self._compiled = world, compiled
         if world.proxies is not None:
             self._hub.expect(world.proxies)
@@ -205,6 +212,18 @@ class Cycle:
         time: times in it stand."""
         ours = self._led and self._lives.get(key) == self.world.manifests[key].uid
         return self.statuses.get(key) if ours else self.world.told.get(key)
+
+    def _warn(self, teller: Teller, compiled: Compiled) -> None:
+        """Of routes that are gone, and whose names now lead elsewhere."""
+        gone = [verdict for key, verdict in self.verdicts.items() if key not in compiled.verdicts]
+        routes = [verdict for verdict in gone if verdict.key.kind == "ModelRoute" and verdict.model_names]
+        if not routes:
+            return
+        table = decode(compiled.sections)
+        for verdict in routes:
+            event = fallen_through(verdict, self.world.manifests[verdict.key].uid, table)
+            if event is not None:
+                teller.happened(event)
 
     def _say(self, world: World, compiled: Compiled) -> None:
         """What changed, for whoever watches this process; a resource's status says the same."""

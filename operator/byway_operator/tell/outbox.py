@@ -10,13 +10,15 @@ parts, that it was seen and then what the proxies made of it. *Turned*: one of i
 person's own apply goes before them, and has an allowance of its own so that it never waits for theirs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from byway_operator.resources.manifest import Key
 from byway_operator.tell.bucket import Allowance, Bucket
 from byway_operator.tell.conditions import Status
+from byway_operator.tell.news import decided, same, turned
+from byway_operator.tell.outcome import Outcome, again_s
 
 
 class Haste(IntEnum):
@@ -25,32 +27,6 @@ class Haste(IntEnum):
     ASKED = 0
     TURNED = 1
     INFORMED = 2
-
-
-class Outcome(IntEnum):
-    """What the API server answered to a write, as far as it matters for the next one."""
-
-    WRITTEN = 0
-    GONE = 1
-    CONFLICT = 2
-    """Written by two at once, or the object was made again under its old name: the source will say which."""
-    FORBIDDEN = 3
-    REFUSED = 4
-    """The status is not as the CustomResourceDefinition wants it: the two are of different versions."""
-    FAILED = 5
-    """The server has a fault with this one."""
-    NO_ANSWER = 6
-    """Nobody is served just now."""
-
-
-def outcome_of(status: int) -> Outcome:
-    """By HTTP status; 0 is no answer."""
-    known = {404: Outcome.GONE, 409: Outcome.CONFLICT, 401: Outcome.FORBIDDEN, 403: Outcome.FORBIDDEN}
-    if status in known:
-        return known[status]
-    if status in (0, 429, 503):
-        return Outcome.NO_ANSWER
-    return Outcome.FAILED if status >= 500 else Outcome.REFUSED
 
 
 _ASKED, _OTHERS = Allowance(per_s=50.0, burst=200), Allowance(per_s=10.0, burst=50)
@@ -75,22 +51,9 @@ class Pace:
     echo_s: float = 5.0
     """What the source brings later than this after our own write, and says otherwise, somebody else has written."""
     most_wait_s: float = 60.0
-
-
-# The first wait after each outcome, doubled at each further one; what cannot mend itself soon begins long.
-_AGAIN_S: Mapping[Outcome, float] = {
-    Outcome.GONE: 30.0,
-    Outcome.CONFLICT: 0.2,
-    Outcome.FORBIDDEN: 10.0,
-    Outcome.REFUSED: 30.0,
-    Outcome.FAILED: 1.0,
-    Outcome.NO_ANSWER: 0.5,
-}
-# When nobody is answered, so long is nothing sent at all.
-_MOST_PAUSE_S = 10.0
-
-# Messages that follow from a person's or the compiler's doing, not from the number of proxies.
-_SPOKEN = frozenset({"Accepted", "ResolvedRefs", "Valid"})
+    """Between two tries with one object."""
+    most_silence_s: float = 10.0
+    """While nobody is answered, with all of them."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +73,7 @@ class _Object:
     heard: Status | None
     want: Status
     asked: bool = False
+    haste: Haste = Haste.TURNED
     asked_at: float = 0.0
     since: float = 0.0
     """Since when it differs."""
@@ -141,6 +105,11 @@ class Outbox:
         """How many statuses are not written yet, those under way included."""
         return len(self._waiting) + self._under_way
 
+    @property
+    def pressing(self) -> bool:
+        """Whether there is, or is under way, what does more than inform."""
+        return self._under_way > 0 or any(self._objects[key].haste is not Haste.INFORMED for key in self._waiting)
+
     def tell(
         self, statuses: Mapping[Key, Status], told: Mapping[Key, Status], uids: Mapping[Key, str], now: float
     ) -> None:
@@ -161,6 +130,8 @@ class Outbox:
             ours = now - found.written_at < self.pace.echo_s or found.under_way
             if told is not None and not ours and not same(told, found.known):
                 found.known = told
+        elif status == found.want:
+            return
         if status.get("observedGeneration") != found.want.get("observedGeneration"):
             found.asked_at = now
         found.want = status
@@ -175,6 +146,7 @@ class Outbox:
         # At the start nobody has spoken of most objects of a new cluster: that is a bulk, not a person who waits.
         if seen != found.want.get("observedGeneration") and (self._began or seen > 0):
             found.asked = True
+        found.haste = _haste(found)
         if key not in self._waiting:
             self._waiting.add(key)
             found.since = now
@@ -209,10 +181,9 @@ class Outbox:
         found.under_way = False
         if outcome is Outcome.WRITTEN:
             found.known, found.written_at, found.tries = write.status, now, 0
-            found.asked = found.asked and not _decided(write.status)
+            found.asked = found.asked and not decided(write.status)
         else:
-            first_s = _AGAIN_S[outcome]
-            found.not_before = now + min(first_s * 2**found.tries, max(self.pace.most_wait_s, first_s))
+            found.not_before = now + again_s(outcome, found.tries, self.pace.most_wait_s)
             found.tries = min(found.tries + 1, 16)
         self._file(write.key, found, now)
 
@@ -222,7 +193,7 @@ class Outbox:
             return
         # Several were under way: they say the same thing once.
         if now >= self._silent_until:
-            self._silent_until = now + min(0.5 * 2**self._unanswered, _MOST_PAUSE_S)
+            self._silent_until = now + again_s(outcome, self._unanswered, self.pace.most_silence_s)
             self._unanswered = min(self._unanswered + 1, 16)
 
     def _sorted(self, now: float) -> tuple[list[tuple[Haste, float, Key]], float]:
@@ -230,7 +201,7 @@ class Outbox:
         due, later = [], float("inf")
         for key in self._waiting:
             found = self._objects[key]
-            haste = _haste(found)
+            haste = found.haste
             if self.hurried and haste is Haste.INFORMED:
                 continue
             at = max(found.not_before, self._due_at(found, haste))
@@ -247,7 +218,7 @@ class Outbox:
             return float("-inf")
         if haste is Haste.INFORMED:
             return found.written_at + self.pace.informed_s
-        return found.since + (self.pace.quiet_s if haste is Haste.ASKED and not _decided(found.want) else 0.0)
+        return found.since + (self.pace.quiet_s if haste is Haste.ASKED and not decided(found.want) else 0.0)
 
     def _admit(self, haste: Haste, now: float) -> float | None:
         """None: it may go. Otherwise when the next of its kind may, as far as that is a matter of time."""
@@ -265,42 +236,8 @@ class Outbox:
         return Write(key, found.uid, found.want, found.known, haste)
 
 
-def same(one: Status, other: Status) -> bool:
-    """Whether there is nothing new to read. When a condition turned is no news while it has not turned."""
-    if one == other:
-        return True
-    fields = (one.keys() | other.keys()) - {"conditions"}
-    return all(one.get(name) == other.get(name) for name in fields) and _timeless(one) == _timeless(other)
-
-
-def _timeless(status: Status) -> Mapping[str, Mapping[str, object]]:
-    return {
-        str(condition.get("type")): {name: said for name, said in condition.items() if name != "lastTransitionTime"}
-        for condition in status.get("conditions") or ()
-    }
-
-
 def _haste(found: _Object) -> Haste:
     new = found.known.get("observedGeneration") != found.want.get("observedGeneration")
-    if not new and not _turned(found.known, found.want):
+    if not new and not turned(found.known, found.want):
         return Haste.INFORMED
     return Haste.ASKED if found.asked else Haste.TURNED
-
-
-def _turned(before: Status, after: Status) -> bool:
-    return _gist(before) != _gist(after)
-
-
-def _gist(status: Status) -> Iterable[tuple[object, ...]]:
-    return {
-        (kind := condition.get("type"), condition.get("status"), condition.get("reason"),
-         condition.get("message") if kind in _SPOKEN else "")
-        for condition in status.get("conditions") or ()
-    }  # fmt: skip
-
-
-def _decided(status: Status) -> bool:
-    """Whether the answer is whole: what is not accepted has no second part."""
-    said = {condition.get("type"): condition for condition in status.get("conditions") or ()}
-    programmed, accepted = said.get("Programmed", {}), said.get("Accepted", {})
-    return accepted.get("status") == "False" or programmed.get("reason") != "Pending"
