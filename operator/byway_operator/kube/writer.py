@@ -100,7 +100,7 @@ class StatusWriter:
     async def flush(self, within_s: float) -> None:
         """Write what people wait for, before we end. `run` has to be running."""
         self._quiet.clear()
-        self._outbox.hurried = True
+        self._outbox.hurry()
         self._stirred.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):

@@ -11,23 +11,14 @@ person's own apply goes before them, and has an allowance of its own so that it 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 
 from byway_operator.resources.manifest import Key
 from byway_operator.tell.bucket import Allowance, Bucket
 from byway_operator.tell.conditions import Status
+from byway_operator.tell.line import Haste, Line
 from byway_operator.tell.news import decided, same, turned
 from byway_operator.tell.outcome import Outcome, again_s
-
-
-class Haste(IntEnum):
-    """The smaller, the sooner."""
-
-    ASKED = 0
-    TURNED = 1
-    INFORMED = 2
-
 
 _ASKED, _OTHERS = Allowance(per_s=50.0, burst=200), Allowance(per_s=10.0, burst=50)
 
@@ -73,7 +64,6 @@ class _Object:
     heard: Status | None
     want: Status
     asked: bool = False
-    haste: Haste = Haste.TURNED
     asked_at: float = 0.0
     since: float = 0.0
     """Since when it differs."""
@@ -83,32 +73,35 @@ class _Object:
     under_way: bool = False
 
 
-@dataclass
 class Outbox:
     """What is to be written, coalesced: an object has one status to be written, the newest."""
 
-    pace: Pace = field(default_factory=Pace)
-    hurried: bool = False
-    """We end soon: without allowances, and what only informs is left."""
-
-    def __post_init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
         self._objects: dict[Key, _Object] = {}
-        self._waiting: set[Key] = set()
-        self._asked, self._others = Bucket(self.pace.asked), Bucket(self.pace.others)
+        self._line = Line()
+        self._asked, self._others = Bucket(self._pace.asked), Bucket(self._pace.others)
         self._others_under_way = self._under_way = 0
-        self._began = False
+        self._began = self.hurried = False
         self._unanswered = 0
         self._silent_until = float("-inf")
 
     @property
     def waiting(self) -> int:
         """How many statuses are not written yet, those under way included."""
-        return len(self._waiting) + self._under_way
+        return len(self._line) + self._under_way
 
     @property
     def pressing(self) -> bool:
         """Whether there is, or is under way, what does more than inform."""
-        return self._under_way > 0 or any(self._objects[key].haste is not Haste.INFORMED for key in self._waiting)
+        return self._under_way > 0 or self._line.holds(Haste.ASKED, Haste.TURNED)
+
+    def hurry(self) -> None:
+        """We end soon: without allowances, and what only informs is left."""
+        self.hurried = True
+        for key, found in self._objects.items():
+            if key in self._line:
+                self._stand(key, found)
 
     def tell(
         self, statuses: Mapping[Key, Status], told: Mapping[Key, Status], uids: Mapping[Key, str], now: float
@@ -116,7 +109,7 @@ class Outbox:
         """These are the statuses of all there is; `told` is what the API has, by the source's word."""
         for key in self._objects.keys() - statuses.keys():
             del self._objects[key]
-            self._waiting.discard(key)
+            self._line.leave(key)
         for key, status in statuses.items():
             self._tell(key, uids.get(key, ""), status, told.get(key), now)
         self._began = True
@@ -125,9 +118,10 @@ class Outbox:
         found = self._objects.get(key)
         if found is None or found.uid != uid:
             found = self._objects[key] = _Object(uid, told or {}, told, status)
+            self._line.leave(key)
         elif told is not found.heard:
             found.heard = told
-            ours = now - found.written_at < self.pace.echo_s or found.under_way
+            ours = now - found.written_at < self._pace.echo_s or found.under_way
             if told is not None and not ours and not same(told, found.known):
                 found.known = told
         elif status == found.want:
@@ -140,35 +134,39 @@ class Outbox:
     def _file(self, key: Key, found: _Object, now: float) -> None:
         """Put it where it belongs, by what is known and wanted."""
         if found.under_way or same(found.known, found.want):
-            self._waiting.discard(key)
+            self._line.leave(key)
             return
         seen = found.known.get("observedGeneration", -1)
         # At the start nobody has spoken of most objects of a new cluster: that is a bulk, not a person who waits.
         if seen != found.want.get("observedGeneration") and (self._began or seen > 0):
             found.asked = True
-        found.haste = _haste(found)
-        if key not in self._waiting:
-            self._waiting.add(key)
+        if key not in self._line:
             found.since = now
             found.asked_at = max(found.asked_at, now) if found.asked else found.asked_at
+        self._stand(key, found)
+
+    def _stand(self, key: Key, found: _Object) -> None:
+        haste = _haste(found)
+        # Whoever applied last is still looking; of thousands applied at once nobody watches each.
+        order = -found.asked_at if haste is Haste.ASKED else found.since
+        self._line.stand(key, haste, max(found.not_before, self._due_at(found, haste)), order)
 
     def take(self, now: float) -> tuple[list[Write], float | None]:
         """What to write now; and when to ask again, if nothing happens before. None: when something happens."""
-        if not self._waiting or self._under_way >= self.pace.at_once:
-            return [], None
         if now < self._silent_until:
-            return [], self._silent_until
-        due, later = self._sorted(now)
+            return [], self._silent_until if len(self._line) else None
         writes: list[Write] = []
-        for haste, _, key in due:
-            ready_at = self._admit(haste, now)
-            if ready_at is None:
-                writes.append(self._begin(key, haste))
-            else:
-                later = min(later, ready_at)
-            if self._under_way >= self.pace.at_once:
+        again_at = self._line.wake(now)
+        for haste in Haste:
+            if haste is Haste.INFORMED and self.hurried:
                 break
-        return writes, later if later < float("inf") else None
+            while self._under_way < self._pace.at_once and (key := self._line.first(haste)) is not None:
+                ready_at = self._admit(haste, now)
+                if ready_at is not None:
+                    again_at = min(again_at, ready_at)
+                    break
+                writes.append(self._begin(key, haste))
+        return writes, again_at if again_at < float("inf") else None
 
     def settled(self, write: Write, outcome: Outcome, now: float) -> None:
         """The answer to a write that was taken."""
@@ -183,7 +181,7 @@ class Outbox:
             found.known, found.written_at, found.tries = write.status, now, 0
             found.asked = found.asked and not decided(write.status)
         else:
-            found.not_before = now + again_s(outcome, found.tries, self.pace.most_wait_s)
+            found.not_before = now + again_s(outcome, found.tries, self._pace.most_wait_s)
             found.tries = min(found.tries + 1, 16)
         self._file(write.key, found, now)
 
@@ -193,44 +191,28 @@ class Outbox:
             return
         # Several were under way: they say the same thing once.
         if now >= self._silent_until:
-            self._silent_until = now + again_s(outcome, self._unanswered, self.pace.most_silence_s)
+            self._silent_until = now + again_s(outcome, self._unanswered, self._pace.most_silence_s)
             self._unanswered = min(self._unanswered + 1, 16)
-
-    def _sorted(self, now: float) -> tuple[list[tuple[Haste, float, Key]], float]:
-        """What is due, in order, and when the next is."""
-        due, later = [], float("inf")
-        for key in self._waiting:
-            found = self._objects[key]
-            haste = found.haste
-            if self.hurried and haste is Haste.INFORMED:
-                continue
-            at = max(found.not_before, self._due_at(found, haste))
-            if at > now:
-                later = min(later, at)
-                continue
-            # Whoever applied last is still looking; of thousands applied at once nobody watches each.
-            due.append((haste, -found.asked_at if haste is Haste.ASKED else found.since, key))
-        due.sort()
-        return due, later
 
     def _due_at(self, found: _Object, haste: Haste) -> float:
         if self.hurried:
             return float("-inf")
         if haste is Haste.INFORMED:
-            return found.written_at + self.pace.informed_s
-        return found.since + (self.pace.quiet_s if haste is Haste.ASKED and not decided(found.want) else 0.0)
+            return found.written_at + self._pace.informed_s
+        undecided = haste is Haste.ASKED and not decided(found.want)
+        return found.since + (self._pace.quiet_s if undecided else 0.0)
 
     def _admit(self, haste: Haste, now: float) -> float | None:
         """None: it may go. Otherwise when the next of its kind may, as far as that is a matter of time."""
         asked = haste is Haste.ASKED
-        if not asked and self._others_under_way >= self.pace.others_at_once:
+        if not asked and self._others_under_way >= self._pace.others_at_once:
             return float("inf")
         return None if self.hurried else (self._asked if asked else self._others).take(now)
 
     def _begin(self, key: Key, haste: Haste) -> Write:
         found = self._objects[key]
         found.under_way = True
-        self._waiting.discard(key)
+        self._line.leave(key)
         self._under_way += 1
         self._others_under_way += haste is not Haste.ASKED
         return Write(key, found.uid, found.want, found.known, haste)
