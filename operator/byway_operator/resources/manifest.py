@@ -54,10 +54,9 @@ class Manifest:
     """The file is unreadable just now, for this reason; `body` is what it said before."""
 
     @property
-    def uid(self) -> str | None:
-        """Tells an object from another of the same name, before or after it. None: from a folder."""
-        uid = self.body.get("metadata", {}).get("uid")
-        return uid if isinstance(uid, str) else None
+    def uid(self) -> str:
+        """One life of an object in a cluster: made again under the same name it has another. Empty in a folder."""
+        return str((self.body.get("metadata") or {}).get("uid") or "")
 
 
 @dataclass(frozen=True)
