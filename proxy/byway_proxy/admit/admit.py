@@ -57,6 +57,8 @@ class Admission:
         self._without: Caller | Denied = _CLOSED
         self._other: Caller | Denied = _CLOSED
         self._access_key = _CLOSED
+        self.verifications = {"accepted": 0, "refused": 0}
+        """Since the process started; what was kept is not counted again."""
         self._forget()
 
     def obey(self, table: Table) -> None:
@@ -92,8 +94,10 @@ class Admission:
             account = verifier.verify(token, now)
         except TokenError as error:
             denied = Denied(f"the ServiceAccount token is refused: {error}; {_way_in(self._issuer)}")
+            self.verifications["refused"] += 1
             self._refused[digest] = _Kept(denied, now, now + REFUSED_S)
             return denied
+        self.verifications["accepted"] += 1
         caller = Caller(account.namespace, account.name)
         self._known[digest] = _Kept(caller, now, min(now + KEPT_S, account.expires))
         return caller

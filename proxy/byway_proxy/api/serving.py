@@ -27,6 +27,11 @@ class Serving:
     def hash(self) -> str | None:
         return self._live[0].table.hash if self._live is not None else None
 
+    @property
+    def verifications(self) -> Mapping[str, int]:
+        """Of callers' tokens, by their outcome, since the process started."""
+        return self._admission.verifications
+
     def swap(self, table: Table) -> None:
         """Raises TableError, and then the old one stays."""
         self._live = View(table), Heads(table)
