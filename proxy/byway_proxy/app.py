@@ -295,6 +295,7 @@ class Proxy:
             inflight=lambda: self.server.inflight,
             lag_s=lambda: self._lag_s,
             unshipped=lambda: self.records.unshipped,
+            verifications=lambda: self.serving.verifications,
         )
         registry = Collector(self.tally, self.meter, vitals).registry()
         admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 from byway_contract.money import MILLION, NANO, Price
 
-from byway_proxy.api.callers import caller_of
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import Reply
 from byway_proxy.api.server import Received
@@ -38,7 +37,7 @@ class Models:
     async def all(self, received: Received, reply: Reply) -> None:
         """`offset` and `limit` page; without either the list is whole. A client pages while a page is full, so
         ignoring `offset` would keep it here for ever."""
-        entries = self._entries()
+        entries = self._entries(self._serving.caller(received.headers).namespace)
         query = parse_qs(received.query)
         if "offset" in query or "limit" in query:
             offset, limit = _whole(query, "offset", 0), min(_whole(query, "limit", LIMIT), MOST)
@@ -51,19 +50,19 @@ class Models:
     async def one(self, received: Received, reply: Reply) -> None:
         """The slash in a model's name may come encoded or not: OpenAI's client encodes it."""
         name = unquote(received.path.removeprefix("/v1/models/"))
-        for entry in self._entries():
+        namespace = self._serving.caller(received.headers).namespace
+        for entry in self._entries(namespace):
             if entry["id"] == name:
                 reply.whole(200, JSON, _encode(entry))
                 return
         view, _ = self._serving.current()
-        near = nearest(view, caller_of(view).namespace, name)
+        near = nearest(view, namespace, name)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise ApiError(404, f'no model named "{name[:200]}" here{hint} GET /v1/models lists all', param="model")
 
-    def _entries(self) -> tuple[dict[str, Any], ...]:
+    def _entries(self, namespace: str) -> tuple[dict[str, Any], ...]:
         """Made once for each table and namespace; only the last is kept."""
         view, _ = self._serving.current()
-        namespace = caller_of(view).namespace
         kept = self._listed
         if kept is None or kept[0] != namespace or kept[1] is not view:
             entries = tuple(_entry(listed) for listed in visible_models(view, namespace))
