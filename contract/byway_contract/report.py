@@ -16,6 +16,8 @@ class LastError(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float
     """Seconds since 1970."""
     status: int | None = None
+    why: str = ""
+    """Why no connection came about: a sentence of the proxy's own."""
 
 
 class EndpointReport(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 from aiohttp.web_runner import BaseSite
+from byway_contract.reach import Fence
 from byway_contract.report import Report
 from byway_contract.stream import Pod
-from byway_contract.table import Table
+from byway_contract.table import Egress, Table, TableError
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
 from byway_process.settings import address_of, read
@@ -31,6 +32,7 @@ from byway_proxy.carry.job import Means, Patience
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client, egress_of
+from byway_proxy.carry.upstream.dialing import guarded_by
 from byway_proxy.choose.health import Health
 from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.control.control import Control, ControlSettings
@@ -66,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True):
     keep: str = ""
     """A folder on a memory-backed file system for the last good table."""
     egress_proxy: str = ""
-    """`http://[user:password@]host:port` that every provider is reached through."""
+    """`http://[user:password@]host:port` that providers are reached through; Services in the cluster are not."""
     drain_s: float = 30.0
     """How long requests under way may take when the process is asked to end."""
     connect_s: float = 3.0
@@ -112,7 +114,8 @@ class Proxy:
         self.shipper = Shipper(self.records, settings.ledger, log)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
-        self.client = Client(egress_proxy=egress)
+        self._fence = Fence(Egress())
+        self.client = Client(guard=guarded_by(self._fence), egress_proxy=egress)
         self.deadlines = Deadlines(loop)
         self.means = Means(
             client=self.client,
@@ -164,7 +167,11 @@ class Proxy:
                 wait.cancel()
 
     async def _apply(self, table: Table) -> None:
+        fence = _fence(table)
         self.serving.swap(table)
+        if fence.egress != self._fence.egress:
+            self._fence = fence
+            self.client.guard_by(guarded_by(fence))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
         self._live_since = asyncio.get_running_loop().time()
@@ -290,6 +297,14 @@ class Proxy:
                 # A report of thousands of endpoints is not for every second.
                 tell_at = loop.time() + max(self._settings.report_gap_s, self.health.tried / 100)
                 self.control.report_now()
+
+
+def _fence(table: Table) -> Fence:
+    """Raises TableError."""
+    try:
+        return Fence(table.egress)
+    except ValueError as error:
+        raise TableError("policies/egress", str(error)) from error
 
 
 async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:

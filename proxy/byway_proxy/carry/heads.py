@@ -34,7 +34,7 @@ class Heads:
 
 def _head(account_id: str, account: Account, table: Table) -> Head:
     try:
-        origin, prefix = origin_of(account.base_url, account.ca_bundle)
+        origin, prefix = origin_of(account.base_url, account.ca_bundle, "service" if account.in_cluster else "url")
     except ValueError as error:
         raise TableError(f"accounts/{account_id}", f"base_url: {error}") from error
     credential = _credential(account, table)

@@ -171,7 +171,7 @@ class Health:
         state, account = attempt.state, attempt.account
         state.failures += 1
         account.failures += 1
-        state.last_error = account.last_error = (kind, now, trouble.status)
+        state.last_error = account.last_error = (kind, now, trouble.status, trouble.why)
         if weight is not None:
             self._count_failure(attempt, state, weight, now, dice)
         else:

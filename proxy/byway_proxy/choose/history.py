@@ -23,8 +23,8 @@ class Rest(Struct, frozen=True):
         return now >= self.until or (self.credential is not None and self.credential != credential)
 
 
-Mishap = tuple[Kind, float, int | None]
-"""What kind, when, and the provider's status if one came."""
+Mishap = tuple[Kind, float, int | None, str]
+"""What kind, when, the provider's status if one came, and why nothing came if we know."""
 
 
 class EndpointHistory:
@@ -96,7 +96,7 @@ class Recent:
 
 
 def told(error: Mishap | None, at: Callable[[float], float]) -> LastError | None:
-    return None if error is None else LastError(error[0], at(error[1]), error[2])
+    return None if error is None else LastError(error[0], at(error[1]), error[2], error[3])
 
 
 def endpoint_report(
