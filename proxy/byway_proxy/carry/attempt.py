@@ -92,6 +92,8 @@ class Attempt:
         except BaseException:
             self.settle("failed", answered=False, reason="bug")
             raise
+        if self.exchange.status:
+            self._means.health.heard(self._place, self.exchange.by_name)
         if refused is None:
             self._means.health.answered(self._place, self._means.now(), self.first_token_ms)
             return Answered()
