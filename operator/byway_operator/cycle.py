@@ -23,6 +23,7 @@ from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import Key, Manifest, World
 from byway_operator.tell.conditions import Status
+from byway_operator.tell.proofs import Proofs
 from byway_operator.tell.summary import Summary, summarize
 from byway_operator.tell.tell import status_of
 from byway_operator.watch.shrink import believe
@@ -64,6 +65,7 @@ class Cycle:
         self._compiled: Compiled | None = None
         self._refusals: Mapping[Key, Refusal] = {}
         self._summary = Summary()
+        self._proofs = Proofs()
         self.world = World({})
         self.statuses: dict[Key, Status] = {}
         self.compiles = 0
@@ -128,6 +130,7 @@ class Cycle:
         self.compile_s = time.perf_counter() - began
         self._say(world, compiled)
         self.world, self._compiled = world, compiled
+        self._proofs.know(compiled.sections, time.time())
         self._hub.publish(compiled)
         self._settle()
         self._tell()
@@ -162,6 +165,7 @@ class Cycle:
         fleet, now = self._hub.fleet(), time.time()
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
         self._summary = summarize(reports, self._summary, now)
+        self._prove(now)
         self.statuses = {
             key: status_of(
                 verdict,
@@ -175,6 +179,11 @@ class Cycle:
             for key, verdict in self.verdicts.items()
             if key in self.world.manifests
         }
+
+    def _prove(self, now: float) -> None:
+        due = self._proofs.due(self._summary.accounts, now)
+        if due and self._hub.ask(due):
+            self._proofs.asked(due, now)
 
     def _say(self, world: World, compiled: Compiled) -> None:
         """What changed, for whoever watches this process; a resource's status says the same."""

@@ -89,6 +89,8 @@ class Hub:
         """Refusals, by code."""
         self._lines: dict[int, Line] = {}
         self._seats = 0
+        self._asked = 0
+        """The seat that was last asked to prove something."""
         self._expected: int | None = None
         self._latest: Published | None = None
         self._settled: Published | None = None
@@ -154,6 +156,19 @@ class Hub:
         if proxies != self._expected:
             self._expected = proxies
             self._recount()
+
+    def ask(self, provider_keys: tuple[str, ...]) -> bool:
+        """Have one proxy that serves the newest table prove these accounts' credentials; another one each time.
+
+        False: there is none just now. What comes of it is in that proxy's reports.
+        """
+        digest = self._latest.hash if self._latest is not None else None
+        able = sorted(line.id for line in self._lines.values() if line.acked == digest and line.view.counts)
+        if digest is None or not able:
+            return False
+        self._asked = next((number for number in able if number > self._asked), able[0])
+        self._lines[self._asked].verify(provider_keys)
+        return True
 
     def fleet(self) -> FleetView:
         views = tuple(line.view for line in self._lines.values())

@@ -76,9 +76,9 @@ class Control:
         apply: Apply,
         report: Callable[[], Report],
         on_fleet: Callable[[int], None] = lambda _: None,
-        on_verify: Callable[[tuple[str, ...]], None] = lambda _: None,
         keep: Keep | None = None,
         dice: Dice = random.random,
+        on_verify: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self.connected = False
         self._pod = pod
