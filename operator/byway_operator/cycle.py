@@ -39,6 +39,9 @@ AGREE_S = 0.05
 class Source(Protocol):
     """Where resources come from. `read` is complete whenever it returns."""
 
+    async def begin(self) -> None:
+        """Until everything has been read once; nothing is published before."""
+
     def read(self) -> World: ...
 
     async def run(self, changed: Callable[[], None]) -> None: ...
@@ -77,6 +80,8 @@ class Cycle:
         self._log, self._remember = log, remember
         self._quiet = Quiet()
         self._stirred, self._news = asyncio.Event(), asyncio.Event()
+        self.begun = asyncio.Event()
+        """The world has been read and compiled once."""
         self._good = dict(good)
         self._expected = frozenset(good)
         self._compiled: Compiled | None = None
@@ -118,6 +123,7 @@ class Cycle:
     async def _first(self) -> None:
         """Nothing is published before the source has been read, and a world that has lost most of what an earlier
         life of this process knew is read until two readings agree."""
+        await self._source.begin()
         world = self._source.read()
         doubted = believe(self._expected, world.manifests.keys(), None)
         while doubted is not None:
@@ -157,6 +163,7 @@ class Cycle:
         self._hub.publish(compiled)
         self._settle()
         self._tell()
+        self.begun.set()
 
     def _compile_table(self, world: World, refusals: Mapping[Key, Refusal]) -> Compiled:
         return compile_table(
@@ -169,9 +176,12 @@ class Cycle:
         )
 
     def _settle(self) -> None:
-        """What everybody has taken is good: it is what serves on when its successor is not accepted."""
+        """What everybody has taken is good: it is what serves on when its successor is not accepted. Who stands by
+        has nobody to ask, and takes it that the leader's proxies take what it compiles itself."""
         compiled = self._compiled
-        if compiled is not None and self._hub.settled == compiled.hash and self._good != compiled.good:
+        if compiled is None or (self._hub.leading and self._hub.settled != compiled.hash):
+            return
+        if self._good != compiled.good:
             self._good = dict(compiled.good)
             self._remember(self._good)
 
