@@ -4,14 +4,14 @@
         await asyncio.to_thread(plane.apply, manifest, namespace)
         status = await operator.told("modelroute", "smart", "Programmed")
 
-What it reads comes by LISTs alone, a few each second: how changes are heard of quickly is not what is told of here.
+The proxies that ought to be there are those of an EndpointSlice, as a cluster says it: see `ready`.
 """
 
 import asyncio
 import io
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,10 @@ from byway_operator.kube.events import EventWriter
 from byway_operator.kube.writer import StatusWriter
 from byway_operator.push.push import Hub
 from byway_operator.push.settings import PushSettings
-from byway_operator.resources.manifest import Key, Manifest, World
 from byway_operator.tell.outbox import Pace
+from byway_operator.watch.cluster import ClusterSettings, ClusterSource
+from byway_operator.watch.cluster_inventory import views
+from byway_operator.watch.triggers import Triggers
 from byway_process.logs import Log
 from stream.parts import until
 
@@ -40,70 +42,15 @@ PLURALS = {
     "AccessKey": "accesskeys",
 }
 LIST_EVERY_S = 0.05
+SERVICE = "byway-proxy"
 Condition = Mapping[str, Any]
-
-
-class Listing:
-    """A source. `proxies` are the pods that are ready, by the test's word."""
-
-    def __init__(self, api: KubeApi, namespaces: tuple[str, ...], every_s: float) -> None:
-        self._api, self._namespaces, self._every_s = api, namespaces, every_s
-        self._world = World({})
-        self.stirred = asyncio.Event()
-        """Look now."""
-        self.proxies: frozenset[str] = frozenset()
-        self.lists = 0
-
-    def read(self) -> World:
-        return self._world
-
-    async def begin(self) -> None:
-        self._world = await self._look()
-
-    async def _look(self) -> World:
-        manifests, told = {}, {}
-        for namespace in self._namespaces:
-            for kind, found in [
-                *[(kind, await self._api.list_resources(plural, namespace)) for kind, plural in PLURALS.items()],
-                ("Secret", await self._api.list_credentials(namespace)),
-            ]:
-                for item in found.items:
-                    manifest = _manifest(kind, item)
-                    manifests[manifest.key] = manifest
-                    told[manifest.key] = item.get("status") or {}
-        self.lists += 1
-        return World(manifests, told=told, proxies=self.proxies)
-
-    async def run(self, changed: Callable[[], None]) -> None:
-        while True:
-            world = await self._look()
-            news = (world.manifests, world.proxies) != (self._world.manifests, self._world.proxies)
-            self._world = world
-            if news:
-                changed()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await self.stirred.wait()
-            self.stirred.clear()
-
-
-def _manifest(kind: str, item: Mapping[str, Any]) -> Manifest:
-    metadata = {name: item["metadata"].get(name) for name in ("name", "namespace", "uid", "labels")}
-    # A LIST says its items' kind once, for all of them.
-    body = {"apiVersion": "byway.dev/v1alpha1", "kind": kind, "metadata": metadata}
-    body |= {name: value for name, value in item.items() if name in ("spec", "data", "type")}
-    if kind == "Secret":
-        body["apiVersion"] = "v1"
-    key = Key(kind, metadata["namespace"], metadata["name"])
-    generation = item["metadata"].get("generation", 1)
-    return Manifest(key, body, generation, item["metadata"]["creationTimestamp"])
 
 
 @dataclass
 class Operator:
     plane: ControlPlane
     namespace: str
-    source: Listing
+    source: ClusterSource
     hub: Hub
     cycle: Cycle
     writer: StatusWriter
@@ -128,12 +75,7 @@ class Operator:
 
     async def settled(self, within_s: float = 15) -> None:
         """Until everything is told."""
-        lists = self.source.lists
-
-        def done() -> bool:
-            return self.source.lists > lists + 1 and not self.writer.outbox.waiting and bool(self.cycle.statuses)
-
-        await until(done, within_s)
+        await until(lambda: self.cycle.statuses and not self.writer.outbox.waiting, within_s)
 
 
 def object_of(plane: ControlPlane, kind: str, namespace: str, name: str) -> dict[str, Any]:
@@ -148,6 +90,23 @@ def events_of(plane: ControlPlane, namespace: str) -> list[tuple[str, str, str]]
     return [(item["type"], item["reason"], item["message"]) for item in items]
 
 
+def ready(plane: ControlPlane, namespace: str, *pods: str) -> None:
+    """These pods of the proxies' Service are ready; no others."""
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices/{SERVICE}-0"
+    body = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{SERVICE}-0", "labels": {"kubernetes.io/service-name": SERVICE}},
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [f"192.0.2.{number}"], "conditions": {"ready": True},
+             "targetRef": {"kind": "Pod", "name": pod, "namespace": namespace}}
+            for number, pod in enumerate(pods, 1)
+        ],
+    }  # fmt: skip
+    plane.raw("PATCH", f"{path}?fieldManager=test&force=true", body, "application/apply-patch+yaml")
+
+
 @asynccontextmanager
 async def an_operator(
     plane: ControlPlane,
@@ -157,16 +116,15 @@ async def an_operator(
     pace: Pace | None = None,
     push: PushSettings | None = None,
     trusted: tuple[str, ...] = (),
-    proxies: frozenset[str] = frozenset(),
     leads: bool = True,
-    list_every_s: float = 0.05,
 ) -> AsyncIterator[Operator]:
     out = io.StringIO()
     log = Log("operator", out=out)
-    async with KubeApi(await connect(str(kubeconfig or plane.kubeconfig))) as api:
-        source = Listing(api, (namespace, *trusted), list_every_s)
-        source.proxies = proxies
-        await source.begin()
+    config = str(kubeconfig or plane.kubeconfig)
+    looked_at = (namespace, *trusted)
+    triggers = Triggers(lambda: connect(config), views(looked_at, namespace), log, SERVICE)
+    async with KubeApi(await connect(config)) as api:
+        source = ClusterSource(api, triggers, ClusterSettings(namespace, SERVICE, looked_at), log)
         writer = StatusWriter(api, log, EventWriter(api, log, "operator-0"), pace)
         hub = Hub(int(time.time() * 1000), "op", log, lambda: cycle.heard(), push)
         settings = Settings(trusted_namespaces=trusted, anonymous_namespace=namespace, allow_loopback=True)
@@ -180,6 +138,8 @@ async def an_operator(
             try:
                 yield Operator(plane, namespace, source, hub, cycle, writer, socket, out)
             finally:
+                # A call that is cut off leaves a connection that the loop does not live to see closed.
+                await writer.flush(2)
                 for task in running:
                     task.cancel()
                 await asyncio.wait(running)
