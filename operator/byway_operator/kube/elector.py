@@ -9,16 +9,14 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from byway_process.logs import Log
 
 from byway_operator.kube.api import KubeApi, KubeError
 from byway_operator.kube.lease import (
-    RENEW_WITHIN_S,
-    RETRY_S,
     Candidate,
     Lease,
+    Pace,
     Seen,
     may_take,
     new_term,
@@ -27,14 +25,6 @@ from byway_operator.kube.lease import (
 )
 
 _RELEASE_S = 2.0
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Seconds."""
-
-    renew_within_s: float = RENEW_WITHIN_S
-    retry_s: float = RETRY_S
 
 
 class Elector:
@@ -58,6 +48,12 @@ class Elector:
         self._said = ""
         self._term = 0
         self.leading = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else can lead yet. A process that was stopped for a while finds out here, before it has come
+        to end its reign."""
+        return self.leading and time.monotonic() < self._renewed_at + self._pace.renew_within_s
 
     @property
     def leader(self) -> str | None:
@@ -117,7 +113,7 @@ class Elector:
             if not self.leading:
                 self._term = new_term(self._seen, time.time())
             term = self._term
-            written = await self._write(taken(self._seen, self._candidate, term, self._name, time.time()))
+            written = await self._write(taken(self._seen, self._candidate, term, self._name, time.time(), self._pace.lease_s))
         except KubeError as error:
             self._say(error)
             return False
