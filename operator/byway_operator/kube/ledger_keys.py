@@ -64,8 +64,8 @@ class LedgerKeys:
             while True:
                 self._changed.clear()
                 wait_s = self._every_s
-                if self._body:
-                    wait_s = self._after(await self._put(session, self._body))
+                if body := self._body:
+                    wait_s = self._after(body, await self._put(session, body))
                 try:
                     async with asyncio.timeout(wait_s):
                         await self._changed.wait()
@@ -86,12 +86,13 @@ class LedgerKeys:
         except (aiohttp.ClientError, OSError) as error:
             return f"{type(error).__name__}: {error}"
 
-    def _after(self, failed: str) -> float:
+    def _after(self, body: bytes, failed: str) -> float:
         """Say what is new, and how long to wait."""
         if not failed:
             if not self.brought:
                 self._log.info("the ledger has the cluster's signing keys", after_failures=self._failures)
-            self.brought, self._failures, self._failed = True, 0, ""
+            # Others may have come meanwhile; then nobody waits.
+            self.brought, self._failures, self._failed = body == self._body, 0, ""
             return self._every_s
         self._failures += 1
         if failed != self._failed:
