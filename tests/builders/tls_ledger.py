@@ -56,6 +56,8 @@ class House:
     """Where everything lies."""
 
     folder: Path
+    account: str = ACCOUNT
+    """Whose pods may send records."""
     authority: trustme.CA = field(default_factory=trustme.CA)
     port: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
@@ -97,7 +99,7 @@ class House:
             "BYWAY_TLS_CERT": self.file("ledger.crt"),
             "BYWAY_TLS_KEY": self.file("ledger.key"),
             "BYWAY_CLIENT_CA": self.file("ca"),
-            "BYWAY_PROXY_SERVICE_ACCOUNT": ACCOUNT,
+            "BYWAY_PROXY_SERVICE_ACCOUNT": self.account,
             "BYWAY_DRAIN_S": "1",
         }
 
@@ -134,14 +136,15 @@ class House:
                 await asyncio.sleep(0.005)
 
     @contextlib.asynccontextmanager
-    async def operator(self, *signers: Signer, cert: str = "operator") -> AsyncIterator[LedgerKeys]:
-        """Brings the keys of these signers."""
-        tls = ClientTls(self.file("ca"), self.log, self.file(f"{cert}.crt"), self.file(f"{cert}.key"))
-        bringing = LedgerKeys(self.url, tls, self.log, every_s=0.05, first_wait_s=0.005)
-        bringing.bring(self.issuer(*signers))
+    async def operator(self, *signers: Signer, issuer: Issuer | None = None) -> AsyncIterator["Operator"]:
+        """Brings the keys of these signers, or of that issuer."""
+        tls = ClientTls(self.file("ca"), self.log, self.file("operator.crt"), self.file("operator.key"))
+        known = [issuer or self.issuer(*signers)]
+        pace = {"every_s": 0.05, "look_every_s": 0.01, "first_wait_s": 0.005}
+        bringing = LedgerKeys(self.url, lambda: known[-1], tls, self.log, **pace)
         task = asyncio.create_task(bringing.run())
         try:
-            yield bringing
+            yield Operator(bringing, known)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -155,6 +158,20 @@ class House:
             session.request(verb, self.url + path, ssl=self.context(shows), **how) as answer,
         ):
             return answer.status, dict(answer.headers), await answer.text()
+
+
+@dataclass
+class Operator:
+    bringing: LedgerKeys
+    known: list[Issuer]
+
+    @property
+    def brought(self) -> bool:
+        """The ledger has what is known now."""
+        return self.bringing.brought == self.known[-1]
+
+    def learns(self, keys: Issuer) -> None:
+        self.known.append(keys)
 
 
 def answers(port: int) -> bool:

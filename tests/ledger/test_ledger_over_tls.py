@@ -215,7 +215,7 @@ def test_a_key_that_was_taken_out_counts_no_more(house: House, tmp_path: Path) -
         ):
             write(log, 5, "a")
             assert await shipper.flush(10.0)
-            operator.bring(house.issuer(new))
+            operator.learns(house.issuer(new))
             await until(lambda: operator.brought)
             write(log, 5, "b")
             await until(lambda: shipper.failures > 2)
