@@ -1,0 +1,177 @@
+"""What kopf is told, and how it reaches the API server. Imported by nobody but `triggers`, in its thread.
+
+kopf lists each kind before it watches it, and would hand us every object of it, at a millisecond or two of
+processor time apiece. Our own LIST is the better one, so its is made to find nothing: what it is for is the
+resourceVersion that the watch begins at.
+
+No annotations, no finalizers, no Events, no peering: `on.event` alone, which keeps nothing in the cluster.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohttp
+import kopf
+from byway_process.logs import Log
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from byway_operator.kube.api import CREDENTIAL_LABEL, GROUP, VERSION, KubeError
+from byway_operator.watch.cluster_inventory import NAMESPACES, SLICES, View
+from byway_operator.watch.triggers import Connect, Heard
+
+_NOBODY = "metadata.name=-"
+"""A field selector that no object fits: a dash alone is no name."""
+_LISTED = re.compile(r"/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[a-z]+)$")
+_GROUPS = {"secrets": ("", "v1"), NAMESPACES: ("", "v1"), SLICES: ("discovery.k8s.io", "v1")}
+
+
+class Watches:
+    """Of some kinds, in the same namespaces."""
+
+    def __init__(
+        self, views: Sequence[View], service: str, heard: Heard, relisting: Callable[[View], None]
+    ) -> None:
+        self._views = {(view.plural, view.namespace): view for view in views}
+        self._service, self._heard, self._relisting = service, heard, relisting
+
+    async def run(self, connect: Connect, asked: asyncio.Event) -> str:
+        """Until `asked`, or until a watch ends that should not; why it ended."""
+        try:
+            configuration = await connect()
+        except KubeError as error:
+            return str(error)
+        connector = aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(configuration).ssl_context)
+        stop = asyncio.Event()
+        operator = asyncio.create_task(self._operate(configuration, connector, stop))
+        asking = asyncio.create_task(asked.wait())
+        await asyncio.wait({operator, asking}, return_when=asyncio.FIRST_COMPLETED)
+        # First of all: a watch has no end to wait for, and kopf would wait for it politely.
+        await connector.close(abort_ssl=True)
+        stop.set()
+        asking.cancel()
+        await asyncio.wait({operator})
+        return _why(operator)
+
+    async def _operate(
+        self, configuration: Configuration, connector: aiohttp.TCPConnector, stop: asyncio.Event
+    ) -> None:
+        registry = kopf.OperatorRegistry()
+
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            session = self._session(configuration, connector)
+            return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
+
+        kopf.on.login(registry=registry)(login)
+        for plural in {view.plural for view in self._views.values()}:
+            group, version = _GROUPS.get(plural, (GROUP, VERSION))
+            kopf.on.event(group, version, plural, registry=registry, id=plural)(self._handler(plural))
+        namespaces = {view.namespace for view in self._views.values()}
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(self._service),
+            stop_flag=stop,
+            clusterwide=None in namespaces,
+            namespaces=[namespace for namespace in namespaces if namespace is not None],
+        )
+
+    def _handler(self, plural: str) -> Callable[..., Any]:
+        async def event(event: Any, **_: Any) -> None:
+            found = event["object"]
+            namespace = found["metadata"].get("namespace")
+            view = self._views.get((plural, None)) or self._views.get((plural, namespace))
+            if view is not None:
+                self._heard(view, event["type"], found)
+
+        return event
+
+    def _session(self, configuration: Configuration, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        """With the credentials of all our other calls, renewed as theirs are."""
+
+        async def prepare(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            if token is not None:
+                request.headers["Authorization"] = token
+            if configuration.tls_server_name:
+                request.server_hostname = configuration.tls_server_name
+            view = self._listed(request)
+            if view is None:
+                return await handler(request)
+            request.url = request.url.update_query(fieldSelector=_NOBODY)
+            response = await handler(request)
+            if response.status == 200:
+                self._relisting(view)
+            return response
+
+        return aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=False,
+            proxy=configuration.proxy,
+            trust_env=True,
+            middlewares=(prepare,),
+            read_bufsize=2**21,
+        )
+
+    def _listed(self, request: aiohttp.ClientRequest) -> View | None:
+        """What this request is the LIST of, if it is one."""
+        where = _LISTED.search(request.url.path)
+        if where is None or "watch" in request.url.query:
+            return None
+        return self._views.get((where["plural"], where["namespace"]))
+
+
+def _settings(service: str) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True  # the Lease decides who leads
+    settings.posting.enabled = False
+    settings.scanning.disabled = True  # else it asks for rights on CustomResourceDefinitions
+    settings.process.ultimate_exiting_timeout = None  # else it would end this whole process with SIGKILL
+    settings.watching.label_selectors["secrets"] = f"{CREDENTIAL_LABEL}=true"
+    settings.watching.label_selectors[SLICES] = f"kubernetes.io/service-name={service}"
+    # Bookmarks come every minute: a watch that says nothing for longer is dead, whatever its socket says.
+    settings.watching.inactivity_timeout = 70
+    settings.watching.server_timeout = 240
+    settings.watching.client_timeout = 270
+    settings.watching.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 2, 2, 2]
+    settings.queueing.exit_timeout = 0.1
+    settings.execution.max_workers = 1  # no handler of ours is a plain function
+    return settings
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    """Never an object: kopf's own errors may hold one."""
+    if task.cancelled():
+        return "cancelled from within"
+    error = task.exception()
+    if error is None:
+        return "they ended by themselves"
+    # The API server's own words; kopf's class for them is not among what it exports.
+    said = str(error) if isinstance(error, aiohttp.ClientError | OSError) else getattr(error, "message", None)
+    return f"{type(error).__name__}: {said or ''}".removesuffix(": ")[:300]
+
+
+class _Kopf(logging.Handler):
+    """kopf's lines in our shape. Mostly only where they come from: their text may hold an object, even a Secret."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        plain = (record.module, record.funcName) == ("api", "request")  # a verb, a URL, and what went wrong
+        text = record.getMessage()[:300] if plain else record.funcName
+        self._log.debug("kopf complains", logger=record.name, message=text)
+
+
+def adopt_kopf_logs(log: Log) -> None:
+    """What matters of them is told otherwise: a LIST that fails, watches that end. The rest is for debugging."""
+    logger = logging.getLogger("kopf")
+    logger.handlers, logger.propagate = [_Kopf(log)], False
+    logger.setLevel(logging.WARNING)
