@@ -61,7 +61,7 @@ def test_a_provider_that_is_away_is_asked_for_again_at_most_five_minutes_later()
 
 
 def test_a_refused_key_is_left_alone_for_ten_minutes_but_for_a_new_secret() -> None:
-    for kind in ("unauthorized", "payment_required", "forbidden"):
+    for kind in ("unauthorized", "payment_required"):
         proofs = proofs_of()
         assert asked_at(proofs, failed(kind, T), 1300) == [600, 1200]
         proofs.know(a_table(secret="two"), T + 1301)

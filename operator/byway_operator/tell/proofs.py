@@ -23,8 +23,9 @@ STALE_S = 3600.0
 # A start with thousands of keys is no burst at anybody: so many at once, and so many a second after that.
 AT_ONCE, PER_S = 16, 8.0
 
-_REFUSED = frozenset({"unauthorized", "payment_required", "forbidden"})
-_AWAY = frozenset({"connect", "off_limits", "reset", "timeout"})
+_REFUSED = frozenset({"unauthorized", "payment_required"})
+# A 403 may be for one model alone: whether the key is taken otherwise is worth knowing soon.
+_DOUBTFUL = frozenset({"forbidden", "connect", "off_limits", "reset", "timeout"})
 
 
 @dataclass
@@ -103,7 +104,7 @@ def _way(name: str, account: Raw, credential: Raw | None, egress: Raw | None) ->
 def _due_at(known: _Known, health: AccountHealth | None) -> float:
     ok = _since(health.last_ok if health else None, known)
     error = health.last_error if health else None
-    failed = _since(error.at, known) if error is not None and error.kind in _REFUSED | _AWAY else None
+    failed = _since(error.at, known) if error is not None and error.kind in _REFUSED | _DOUBTFUL else None
     if failed is not None and error is not None and failed > (ok or 0.0):
         if error.kind in _REFUSED:
             return max(failed, known.asked_at or 0.0) + REFUSED_S
