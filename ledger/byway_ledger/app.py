@@ -11,7 +11,7 @@ from aiohttp import web
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
 from byway_process.settings import SettingsError, address_of, read
-from byway_process.tls import ServerTls
+from byway_process.tls import LOOK_EVERY_S, ServerTls
 
 from byway_ledger.api import Api
 from byway_ledger.door import Door
@@ -73,7 +73,7 @@ def _check_door(settings: Settings) -> None:
         )
 
 
-async def serve(settings: Settings, log: Log, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, log: Log, stop: asyncio.Event, look_every_s: float = LOOK_EVERY_S) -> None:
     """Serve until `stop`, then finish what is under way. Raises StoreInUse, StoreError, OSError."""
     adopt_library_logs(log)
     async with AsyncExitStack() as ending:
@@ -84,7 +84,7 @@ async def serve(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         quieten_gc()
         log.info("the ledger serves", database=settings.database, listening=where)
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(tls.watch()) if tls is not None else None
+            watching = tasks.create_task(tls.watch(look_every_s)) if tls is not None else None
             await stop.wait()
             if watching is not None:
                 watching.cancel()

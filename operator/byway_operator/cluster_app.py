@@ -159,9 +159,7 @@ class Operator:
         settings = self._settings
         if settings.ledger:
             tls = ClientTls(settings.ledger_ca, self._log, settings.tls_cert, settings.tls_key)
-            self._keys = LedgerKeys(settings.ledger, tls, self._log)
-            self._keys.bring(self.cycle.world.surroundings.issuer)
-            await self._keys.run()
+            await LedgerKeys(settings.ledger, lambda: self.cycle.world.surroundings.issuer, tls, self._log).run()
 
     def _leads(self, term: int) -> None:
         self.hub.lead(term)

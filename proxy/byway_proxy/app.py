@@ -134,9 +134,10 @@ class Proxy:
         self._has_table = asyncio.Event()
         self.serving = Serving()
         self.health = Health(HealthLimits(eject=settings.eject))
+        ledger = _ledger(settings, log)
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
         self.meter = Meter(self.records)
-        self.shipper = Shipper(self.records, _ledger(settings, log), log)
+        self.shipper = Shipper(self.records, ledger, log)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
         self._fence = Fence(Egress())
