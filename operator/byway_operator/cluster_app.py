@@ -92,7 +92,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     address_of("BYWAY_ADMIN", settings.admin)
     address_of("BYWAY_ADDRESS", settings.address)
     if not LEAST_LEASE_S <= settings.lease_s <= MOST_LEASE_S:
-        raise SettingsError(f"BYWAY_LEASE_S: want {LEAST_LEASE_S} to {MOST_LEASE_S} seconds, not {settings.lease_s}")
+        raise SettingsError(
+            f"BYWAY_LEASE_S: want {LEAST_LEASE_S} to {MOST_LEASE_S} seconds, not {settings.lease_s}"
+        )
     if settings.ledger and not settings.ledger.startswith("https://"):
         raise SettingsError(f"BYWAY_LEDGER: want https://host:port, not {settings.ledger!r}")
     return settings
@@ -111,8 +113,8 @@ class Operator:
         account = f"{settings.namespace}/{settings.proxy_service_account}"
         identify = TokenReviews(api, settings.control_audience, account, log)
         self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
-        self.events = EventWriter(api, log, settings.pod)
-        self.writer = StatusWriter(api, log, self.events)
+        self.events = EventWriter(api, log, settings.pod, holds=self._holds)
+        self.writer = StatusWriter(api, log, self.events, holds=self._holds)
         self.cycle = Cycle(
             self._source,
             self.hub,
@@ -174,6 +176,9 @@ class Operator:
         self.writer.rest()
         await self.elector.release()
         await self.hub.drain(why, self._settings.drain_s)
+
+    def _holds(self) -> bool:
+        return self.elector.holds
 
     def _heard(self) -> None:
         self.cycle.heard()
