@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,24 +14,27 @@ from byway_operator.push.push import Hub
 
 
 class Api:
-    def __init__(self, cycle: Cycle, hub: Hub) -> None:
-        self._cycle, self._hub = cycle, hub
+    """`parts` are what else there is to measure: each gives its metrics at every scrape."""
+
+    def __init__(self, cycle: Cycle, hub: Hub, *parts: Callable[[], Iterator[Metric]]) -> None:
+        self._cycle, self._hub, self._parts = cycle, hub, parts
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
     def app(self) -> web.Application:
         app = web.Application()
         app.add_routes(self._hub.routes())
-        app.add_routes(
-            [
-                web.get("/v1/resources", self.resources),
-                web.get("/v1/problems", self.problems),
-                web.get("/healthz", self.healthz),
-                web.get("/readyz", self.readyz),
-                web.get("/metrics", self.metrics),
-            ]
-        )
+        app.add_routes([web.get("/v1/resources", self.resources), web.get("/v1/problems", self.problems)])
+        app.add_routes(self.admin_routes())
         return app
+
+    def admin_routes(self) -> list[web.RouteDef]:
+        """Without any word of what the resources say: a cluster's network may reach these."""
+        return [
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+        ]
 
     async def resources(self, request: web.Request) -> web.Response:
         kind, namespace, name = (request.query.get(field, "") for field in ("kind", "namespace", "name"))
@@ -67,6 +70,14 @@ class Api:
         yield GaugeMetricFamily("byway_proxies", "Proxies on the control stream", value=len(fleet.proxies))
         rejected = sum(verdict.accepted.status == "False" for verdict in cycle.verdicts.values())
         yield GaugeMetricFamily("byway_resources_rejected", "Resources not accepted", value=rejected)
+        yield GaugeMetricFamily("byway_leader", "Whether this operator leads", value=self._hub.leading)
+        yield GaugeMetricFamily("byway_table_seq", "Tables published by this process", value=self._hub.seq)
+        refused = CounterMetricFamily("byway_nacks", "Tables that proxies refused, by why", labels=["code"])
+        for code, times in sorted(self._hub.nacks.items()):
+            refused.add_metric([code], times)
+        yield refused
+        for part in self._parts:
+            yield from part()
 
 
 async def serve_on(app: web.Application, socket: str) -> web.AppRunner:

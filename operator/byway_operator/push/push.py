@@ -12,10 +12,11 @@ has a time is a timer of the loop. All of it runs on one loop; nothing here need
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 from aiohttp import WSCloseCode, web
 from byway_contract.stream import (
@@ -41,6 +42,20 @@ from byway_operator.push.reception import Reception
 from byway_operator.push.settings import PushSettings
 from byway_operator.resources.manifest import Key
 
+MOST_TERM = 2**53
+"""A later term than this is nobody's: JSON could not carry its successor safely."""
+
+
+class Standing(Protocol):
+    """Who leads, where several operators may."""
+
+    @property
+    def leader(self) -> str | None:
+        """`host:port` of whoever leads, for those who dial one that does not."""
+
+    def outreigned(self, term: int) -> None:
+        """Somebody has led in a later term than ours: lead on in one later than that, if we still are to lead."""
+
 
 class Hub:
     """`on_change()` is called when `fleet()` or `refusals` may differ, and must not block.
@@ -50,21 +65,28 @@ class Hub:
 
     def __init__(
         self,
-        term: int,
+        term: int | None,
         holder: str,
         log: Log,
         on_change: Callable[[], None],
         settings: PushSettings | None = None,
         identify: Identify = trust_the_socket,
+        standing: Standing | None = None,
     ) -> None:
+        """Without a `term` it stands by until it is told to `lead`; then there has to be a `standing`."""
         self.refusals: Mapping[Key, Refusal] = {}
-        self._term = term
+        self._term = term or 0
+        self._leading = term is not None
+        self._standing = standing
         self._holder = holder
         self._log = log
         self._on_change = on_change
         self._settings = settings or PushSettings()
         self.stream = Reception(self, log, self._settings, identify).stream
-        self._seq = 0
+        self.seq = 0
+        """How many tables were published."""
+        self.nacks: Counter[str] = Counter()
+        """Refusals, by code."""
         self._lines: dict[int, Line] = {}
         self._seats = 0
         self._expected: int | None = None
@@ -90,16 +112,37 @@ class Hub:
         if self._latest is not None and self._latest.hash == compiled.hash:
             self._ring.amend(compiled.hash, forms)
             return
-        self._seq += 1
-        now = time.time()
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-        self._latest = Published(compiled, self._term, self._seq, created)
-        self._ring.remember(Sent(compiled.hash, now, forms))
+        self._latest = self._numbered(compiled)
+        self._ring.remember(Sent(compiled.hash, time.time(), forms))
         self._stuck = ""
         seats = [line.seat for line in self._lines.values()]
         self._rollout = deciding.begin(compiled.hash, seats, _now(), self._settings.scout_s)
-        self._log.info("a table is published", hash=compiled.hash, seq=self._seq, proxies=len(self._lines))
+        self._log.info("a table is published", hash=compiled.hash, seq=self.seq, proxies=len(self._lines))
         self._advance()
+
+    @property
+    def term(self) -> int:
+        return self._term
+
+    @property
+    def leading(self) -> bool:
+        return self._leading and not self._draining
+
+    def lead(self, term: int) -> None:
+        """From now on proxies are let in; the newest table is the first of this term. The same term is no news."""
+        self._leading = True
+        if term == self._term:
+            return
+        self._term = term
+        if self._latest is not None:
+            settled = self._settled is self._latest
+            self._latest = self._numbered(self._latest.compiled)
+            self._settled = self._latest if settled else self._settled
+
+    def _numbered(self, compiled: Compiled) -> Published:
+        self.seq += 1
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return Published(compiled, self._term, self.seq, created)
 
     @property
     def settled(self) -> str | None:
@@ -137,6 +180,8 @@ class Hub:
     def closed(self) -> web.Response | None:
         if self._draining == "lost-lease":
             return not_leading(None)
+        if not self._leading:
+            return not_leading(self._standing.leader if self._standing else None)
         if self._latest is None or self._draining or len(self._lines) >= self._settings.most_proxies:
             return not_yet()
         return None
@@ -145,12 +190,16 @@ class Hub:
         for other in self._lines.values():
             if (other.hello.pod.name, other.hello.pod.uid) == (hello.pod.name, hello.pod.uid):
                 other.end(CLOSE_SUPERSEDED, "dialled again")
-        if hello.have.term > self._term:
+        if self._term < hello.have.term < MOST_TERM:
             self._log.warning("a proxy holds a table of a later term", proxy=hello.pod.name, term=hello.have.term)
         self._seats += 1
         line = Line(self._seats, ws, hello, self._welcome(), self._pace())
         self._lines[line.id] = line
         self._empty.clear()
+        if self._standing is not None and self._term < hello.have.term < MOST_TERM:
+            # It would refuse whatever we send; and whether we are still to lead, the Lease knows, not we.
+            self._standing.outreigned(hello.have.term)
+            line.end(CLOSE_LOST_LEASE, "a later term than this operator's; dial again")
         if self._rollout is not None:
             self._rollout = deciding.joined(self._rollout, line.seat, _now())
         self._log.info("a proxy is connected", proxy=hello.pod.name, build=hello.build, origin=hello.have.origin)
@@ -211,6 +260,7 @@ class Hub:
         if table is None:
             return
         line.refuses(table, nack)
+        self.nacks[nack.code] += 1
         self._log.warning(
             "a proxy refuses the table",
             proxy=line.hello.pod.name,

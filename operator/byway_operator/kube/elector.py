@@ -1,0 +1,151 @@
+"""Keep the Lease, or wait for it: one of several operators leads. What may be done with it, `lease` decides.
+
+A leader that has not renewed for `renew_within_s` no longer leads, whatever the API server may be doing, and before
+anybody else may take the Lease. It is not to come back: its process ends, and begins anew.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from byway_process.logs import Log
+
+from byway_operator.kube.api import KubeApi, KubeError
+from byway_operator.kube.lease import (
+    RENEW_WITHIN_S,
+    RETRY_S,
+    Candidate,
+    Lease,
+    Seen,
+    may_take,
+    new_term,
+    released,
+    taken,
+)
+
+_RELEASE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds."""
+
+    renew_within_s: float = RENEW_WITHIN_S
+    retry_s: float = RETRY_S
+
+
+class Elector:
+    """`leads(term)` is called when we begin to lead, and when we lead on under another term."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        namespace: str,
+        name: str,
+        candidate: Candidate,
+        log: Log,
+        leads: Callable[[int], None],
+        pace: Pace | None = None,
+    ) -> None:
+        self._api, self._namespace, self._name, self._candidate, self._log = api, namespace, name, candidate, log
+        self._leads = leads
+        self._pace = pace or Pace()
+        self._seen = Seen(None, time.monotonic())
+        self._renewed_at = 0.0
+        self._said = ""
+        self._term = 0
+        self.leading = False
+
+    @property
+    def leader(self) -> str | None:
+        """`host:port` of the leader's control stream, as far as is known."""
+        return None if self.leading else self._seen.address
+
+    def outreigned(self, term: int) -> None:
+        """A Lease was deleted, and our clock is behind an earlier leader's: the next renewal makes up for it."""
+        self._term = max(self._term, term + 1)
+
+    async def win(self) -> None:
+        """Waits until we lead."""
+        won = await self._try()
+        while not won:
+            await asyncio.sleep(self._pace.retry_s * random.uniform(0.8, 1.2))
+            won = await self._try()
+        self.leading = True
+        self._log.info("this operator leads", term=self._term)
+        self._leads(self._term)
+
+    async def keep(self) -> None:
+        """Returns when we lead no longer."""
+        while True:
+            left_s = self._renewed_at + self._pace.renew_within_s - time.monotonic()
+            if left_s <= 0:
+                break
+            try:
+                # An answer that comes too late is no renewal, even if the server took it.
+                async with asyncio.timeout(left_s):
+                    await asyncio.sleep(min(self._pace.retry_s, left_s) * random.uniform(0.8, 1.0))
+                    if not await self._try() and self._seen.holder not in ("", self._candidate.name):
+                        break
+            except TimeoutError:
+                continue
+        self.leading = False
+        self._log.warning("this operator leads no longer", holder=self._seen.holder)
+
+    async def release(self) -> None:
+        """Let another lead at once. What fails here, time does."""
+        if not self.leading:
+            return
+        self.leading = False
+        with suppress(KubeError, TimeoutError):
+            async with asyncio.timeout(_RELEASE_S):
+                await self._look()
+                if self._seen.holder == self._candidate.name:
+                    await self._api.replace_lease(self._namespace, self._name, released(self._seen, time.time()))
+                    self._log.info("the lease is released")
+
+    async def _try(self) -> bool:
+        """Whether the Lease is ours now, for another while."""
+        began = time.monotonic()
+        try:
+            await self._look()
+            if not may_take(self._seen, self._candidate, began):
+                return False
+            if not self.leading:
+                self._term = new_term(self._seen, time.time())
+            term = self._term
+            written = await self._write(taken(self._seen, self._candidate, term, self._name, time.time()))
+        except KubeError as error:
+            self._say(error)
+            return False
+        self._seen = self._seen.again(written, began)
+        self._renewed_at = began
+        self._said = ""
+        if self.leading:
+            self._leads(term)
+        return True
+
+    async def _look(self) -> None:
+        began = time.monotonic()
+        try:
+            lease = await self._api.read_lease(self._namespace, self._name)
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            lease = None
+        self._seen = self._seen.again(lease, began)
+
+    async def _write(self, lease: Lease) -> Lease:
+        """409 when another was quicker."""
+        if self._seen.lease is None:
+            return await self._api.create_lease(self._namespace, lease)
+        return await self._api.replace_lease(self._namespace, self._name, lease)
+
+    def _say(self, error: KubeError) -> None:
+        """Once for each new trouble; losing a race is none."""
+        if error.status != 409 and str(error) != self._said:
+            self._said = str(error)
+            self._log.warning("the lease cannot be had", lease=f"{self._namespace}/{self._name}", why=str(error))
