@@ -41,8 +41,9 @@ catalog: $(venv)/made ## compile the catalogue of models and prices anew from it
 	@$(bin)/python -m byway_operator.compile.catalogue.build
 
 .PHONY: crds
-crds: $(venv)/made ## make crds/ anew from the models of the resources
+crds: $(venv)/made ## make crds/ anew from the models of the resources, and the charts' copies of it
 	@$(bin)/python -m byway_cli crds --into crds
+	@for chart in byway byway-crds; do cp crds/byway.dev_*.yaml charts/$$chart/files/crds/; done
 
 .PHONY: bench
 bench: $(venv)/made ## our speed on this machine

@@ -31,6 +31,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
                 "api",
                 "operator",
                 "process",
+                "chart",
             }
         ),
     ),
