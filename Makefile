@@ -29,6 +29,15 @@ up: $(venv)/made ## the same, left running on 127.0.0.1:8080 until Ctrl-C
 test: check ## format, lint, types, then every test
 	@$(bin)/python -X no_debug_ranges tests/run.py
 
+# On a person's machine the tests of a cluster are skipped, loudly, until `make kube` was run; here they must run.
+ifeq ($(CI),true)
+test: kube
+endif
+
+.PHONY: kube
+kube: $(venv)/made ## a Kubernetes control plane for the tests, compiled once: about 4 minutes
+	@$(bin)/python tests/cluster/plane/build.py
+
 .PHONY: check
 check: $(venv)/made ## format, lint, types and who imports whom
 	@echo "format"; $(bin)/ruff format --check --quiet . || { echo "run: $(bin)/ruff format ."; exit 1; }

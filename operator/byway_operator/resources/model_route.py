@@ -7,6 +7,7 @@ from pydantic import Field
 
 from byway_operator.resources.common import (
     ATOMIC,
+    DURATION_PATTERN,
     LONGEST,
     MAP_BY_NAME,
     SET,
@@ -86,9 +87,14 @@ class RouteEndpoint(Part):
         return self.order or 0
 
 
+def _unless_duration(name: str) -> str:
+    """What is none has been told so already, and `duration()` would add a line that helps nobody."""
+    return f"!has(self.{name}) || !self.{name}.matches(r'{DURATION_PATTERN}')"
+
+
 def _lasts(name: str, attribute: str) -> Rule:
     return Rule(
-        f"!has(self.{name}) || (duration(self.{name}) > duration('0s')"
+        f"{_unless_duration(name)} || (duration(self.{name}) > duration('0s')"
         f" && duration(self.{name}) <= duration('{LONGEST}'))",
         f"want more than nothing and at most {LONGEST}",
         lambda self: in_a_day(getattr(self, attribute)),
@@ -114,7 +120,8 @@ class RouteTimeouts(Part):
         _lasts("idle", "idle"),
         _lasts("request", "request"),
         Rule(
-            "!has(self.firstToken) || !has(self.request) || duration(self.firstToken) <= duration(self.request)",
+            f"{_unless_duration('firstToken')} || {_unless_duration('request')}"
+            " || duration(self.firstToken) <= duration(self.request)",
             "firstToken may not be longer than request",
             lambda self: (
                 self.first_token is None

@@ -173,7 +173,10 @@ class ProviderKeySpec(Part):
     ]
     """The provider's slug: openai, azure, anthropic, groq …, or openai-compatible with a baseURL or serviceRef."""
     secret_ref: SecretRef | None = None
-    """Where the credential is. Left out: the provider is called without one."""
+    """Where the credential is: a Secret in this namespace with the label `byway.dev/credential: "true"`.
+
+    Left out: the provider is called without one.
+    """
     base_url: (
         Annotated[
             str,
