@@ -31,12 +31,21 @@ test: check ## format, lint, types, then every test
 
 # On a person's machine the tests of a cluster are skipped, loudly, until `make kube` was run; here they must run.
 ifeq ($(CI),true)
-test: kube
+test: kube helm
 endif
 
 .PHONY: kube
 kube: $(venv)/made ## a Kubernetes control plane for the tests, compiled once: about 4 minutes
 	@$(bin)/python tests/cluster/plane/build.py
+
+.PHONY: helm
+helm: $(venv)/made ## helm for the tests of the chart, fetched once: 40 MB
+	@$(bin)/python tests/builders/helm.py
+
+.PHONY: e2e
+e2e: helm ## walk the chart on the cluster that $KUBECONFIG names: about 4 minutes (docs/install.md)
+	@test -n "$$KUBECONFIG" || { echo "say which cluster: KUBECONFIG=… make e2e"; exit 1; }
+	@$(bin)/python -m pytest -v tests/e2e
 
 .PHONY: check
 check: $(venv)/made ## format, lint, types and who imports whom

@@ -1,11 +1,11 @@
 """A cluster that somebody gave us: `kubectl`, `helm` and pods of ours on it.
 
-    KUBECONFIG            which one; without it nothing here runs
-    E2E_VALUES            a values file that each `helm install` and `helm upgrade` is given too, e.g. where images are
-    E2E_PROVIDER_IMAGE    the fake provider (Dockerfile's target test-provider) ⟨byway.test/provider⟩
-    E2E_CALLER_IMAGE      anything with `python` on its PATH ⟨the chart's image of a proxy⟩
-    E2E_WITHIN            words before each command, where the cluster is reached from elsewhere only
-    E2E_KILL              words before NAMESPACE/POD, for a `kill -9` of its process ⟨delete the pod with no grace⟩
+KUBECONFIG            which one; without it nothing here runs
+E2E_VALUES            a values file that each `helm install` and `helm upgrade` is given too, e.g. where images are
+E2E_PROVIDER_IMAGE    the fake provider (Dockerfile's target test-provider) ⟨byway.test/provider⟩
+E2E_CALLER_IMAGE      anything with `python` on its PATH ⟨the chart's image of a proxy⟩
+E2E_WITHIN            words before each command, where the cluster is reached from elsewhere only
+E2E_KILL              words before NAMESPACE/POD, for a `kill -9` of its process ⟨delete the pod with no grace⟩
 """
 
 import json
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from builders.helm import CHART, HELM, ROOT, Object
+from builders.helm import HELM, ROOT, Object
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
@@ -30,7 +30,9 @@ URL = "http://byway-proxy.byway/v1"
 WORDS, GAP_S = 50, 0.1
 TOKEN = {
     "name": "byway",
-    "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "byway", "expirationSeconds": 600}}]},
+    "projected": {
+        "sources": [{"serviceAccountToken": {"path": "token", "audience": "byway", "expirationSeconds": 600}}]
+    },
 }
 RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
@@ -78,7 +80,7 @@ class Cluster:
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def end_without_grace(self, pod: str) -> None:
-        """`kill -9` where the cluster allows that; else the pod is deleted with no grace, which is the like of it."""
+        """`kill -9` where the cluster allows that; else the pod is deleted with no grace."""
         if self.kill:
             subprocess.run([*self.kill, f"byway/{pod}"], check=True, capture_output=True, timeout=30)
         else:
@@ -87,6 +89,17 @@ class Cluster:
     def call(self, *arguments: str, namespace: str = "team-a") -> Any:
         """Our app in that namespace; see caller.py."""
         return json.loads(self.kubectl(*self._app(namespace), *arguments))
+
+    def add_app(self, namespace: str) -> None:
+        image = os.environ.get("E2E_CALLER_IMAGE")
+        if not image:
+            image = self.get("deployment", "byway-proxy")["spec"]["template"]["spec"]["containers"][0]["image"]
+        self.apply(*app(image), namespace=namespace)
+        self.kubectl("-n", namespace, "rollout", "status", "deployment/app", "--timeout=60s")
+
+    def add_provider(self, namespace: str) -> None:
+        self.apply(*provider(), namespace=namespace)
+        self.kubectl("-n", namespace, "rollout", "status", "deployment/vllm", "--timeout=60s")
 
     @contextmanager
     def open_streams(self, model: str, count: int = 50) -> Iterator[dict[str, Any]]:
@@ -130,9 +143,8 @@ def until(what: Callable[[], T], within_s: float = 60.0) -> T:
         time.sleep(0.5)
 
 
-def app() -> list[Object]:
+def app(image: str) -> list[Object]:
     """A program of a team's: it has a token of our audience and no right in Kubernetes."""
-    image = os.environ.get("E2E_CALLER_IMAGE") or _proxy_image()
     program = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"}, "data": {"caller.py": CALLER}}
     variables = {"BYWAY_URL": URL, "BYWAY_TOKEN": "/var/run/secrets/byway/token", "WORDS": str(WORDS)}
     container = {
@@ -161,7 +173,12 @@ def provider(name: str = "vllm", port: int = 8000) -> list[Object]:
         "volumeMounts": [{"name": "script", "mountPath": "/script"}],
         "readinessProbe": {"httpGet": {"path": "/__fake/served", "port": port}, "periodSeconds": 1},
     }
-    said = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"script.json": json.dumps(script)}}
+    said = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"script.json": json.dumps(script)},
+    }
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -190,7 +207,3 @@ def _deployment(name: str, container: Object, volumes: list[Object]) -> Object:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
-
-
-def _proxy_image() -> str:
-    return "byway/proxy:0.1.0"

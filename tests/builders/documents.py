@@ -65,7 +65,6 @@ class Block:
                 shown.append(lines.pop(0)[1])
             yield Command(number, "\n".join(typed), "\n".join(shown).strip("\n"))
 
-
     def script(self) -> tuple[str, str]:
         """All commands as one script, and all that they print."""
         typed, shown = [], []

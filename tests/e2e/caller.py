@@ -1,12 +1,12 @@
-"""An app in the cluster: calls Byway with its pod's own token and says in JSON what came of it. Standard library only.
+"""An app in the cluster: calls Byway with its pod's own token and says in JSON what came of it. Python alone will do.
 
     python caller.py once MODEL            one answer: {"status": 200, "body": {…}}
     python caller.py many MODEL COUNT      so many, one after the other: {"statuses": {"200": 200}, "failed": […]}
-    python caller.py streams MODEL OPEN    OPEN streams at any time, until standard input ends; then, when the last has
-                                           ended: {"whole": 240, "broken": […]}
+    python caller.py streams MODEL OPEN    so many open at any time, until standard input ends; then, when the last
+                                           has ended: {"whole": 240, "broken": […]}
 
-It runs in a pod that has $BYWAY_URL and a token at $BYWAY_TOKEN. In the last form its first line says that all streams
-are open.
+It runs in a pod that has $BYWAY_URL and a token at $BYWAY_TOKEN. In the last form its first line says that all
+streams are open.
 """
 
 import collections
