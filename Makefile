@@ -13,7 +13,7 @@ python := $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(venv)/made ## two real model servers, Byway, real traffic, one server killed on the way

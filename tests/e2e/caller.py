@@ -1,4 +1,4 @@
-"""An app in the cluster: calls Byway with its pod's own token and says in JSON what came of it. Python alone will do.
+"""An app in the cluster: calls Byway with its pod's own token and says in JSON what came of it.
 
     python caller.py once MODEL            one answer: {"status": 200, "body": {…}}
     python caller.py many MODEL COUNT      so many, one after the other: {"statuses": {"200": 200}, "failed": […]}

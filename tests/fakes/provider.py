@@ -271,9 +271,7 @@ async def _listen(provider: FakeProvider, for_s: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="A fake provider; its address is the first line it prints."
-    )
+    parser = argparse.ArgumentParser(description="A fake provider; its address is the first line it prints.")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a pod")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--script", help="a JSON file of {then: [reply…], models: {name: reply}, always: reply}")
@@ -286,7 +284,8 @@ def main() -> None:
     script = msgspec.json.decode(Path(given.script).read_bytes(), type=Script) if given.script else None
     with contextlib.ExitStack() as stack:
         truth = stack.enter_context(Path(given.truth).open("ab")) if given.truth else None
-        provider = FakeProvider(script, keys=tuple(given.key) or None, host=given.host, port=given.port, truth=truth)
+        keys = tuple(given.key) or None
+        provider = FakeProvider(script, keys=keys, host=given.host, port=given.port, truth=truth)
         asyncio.run(_listen(provider, given.for_s))
 
 
