@@ -32,6 +32,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
                 "operator",
                 "process",
                 "chart",
+                "admit",
             }
         ),
     ),

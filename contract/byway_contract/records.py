@@ -133,6 +133,8 @@ class Forked(msgspec.Struct, frozen=True):
 
 MOST_RECORDS = 1000
 USAGE_PATH = "/v1/usage"
+KEYS_PATH = "/v1/keys"
+"""The operator PUTs a `table.Issuer` there: by whose keys the ledger verifies the tokens of its proxies."""
 
 
 def owed(price: Price | None, usage: Usage, usage_from: UsageFrom) -> int:

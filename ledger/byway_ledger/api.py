@@ -1,9 +1,12 @@
 """The ledger's URLs: it takes usage, and answers what it has.
 
-POST /v1/usage       a batch         200 booked · 400 no batch · 409 gap, fenced, forked · 503, 507 not now
+POST /v1/usage       a batch         200 booked · 400 no batch · 403 another's log · 409 gap, fenced, forked
+                                     503, 507 not now
 GET  /v1/usage       sums            ?by=route,day&since=…&until=…&limit=…
 GET  /v1/attempts    of a request    ?request=gen-…
 GET  /healthz /readyz /metrics
+
+So they are on the unix socket. Over TLS they are behind a door: see `guard`.
 """
 
 import time
@@ -26,6 +29,7 @@ from byway_contract.records import (
 from byway_process.logs import Log
 from prometheus_client import CollectorRegistry, generate_latest
 
+from byway_ledger.books import Foreign
 from byway_ledger.figures import Figures, Scraped
 from byway_ledger.question import NoQuestion, question
 from byway_ledger.stores.store import Done, Store, StoreError, StoreFull
@@ -52,43 +56,51 @@ class Api:
         self._registry.register(Scraped(self.figures))
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=MOST_BYTES, middlewares=[_explained])
+        app = web.Application(client_max_size=MOST_BYTES, middlewares=[explained])
         app.add_routes(
             [
-                web.post(USAGE_PATH, self._take),
-                web.get(USAGE_PATH, self._sums),
-                web.get(ATTEMPTS_PATH, self._attempts),
-                web.get("/healthz", self._healthy),
-                web.get("/readyz", self._ready),
-                web.get("/metrics", self._metrics),
+                web.post(USAGE_PATH, self.take),
+                web.get(USAGE_PATH, self.sums),
+                web.get(ATTEMPTS_PATH, self.attempts),
+                *self.admin(),
             ]
         )
         return app
 
-    async def _take(self, request: web.Request) -> web.Response:
+    def admin(self) -> list[web.RouteDef]:
+        return [
+            web.get("/healthz", self._healthy),
+            web.get("/readyz", self._ready),
+            web.get("/metrics", self._metrics),
+        ]
+
+    async def take(self, request: web.Request, sender: str = "") -> web.Response:
+        """`sender` is the pod that proved to send it; empty where the socket's mode is the proof."""
         if self._waiting >= MOST_WAITING:
-            return _error(503, "too many batches are waiting for the disk; send it again", retry_after_s=1)
+            return error_answer(503, "too many batches are waiting for the disk; send it again", retry_after_s=1)
         self._waiting += 1
         try:
             batch = _batch(await request.read())
             if isinstance(batch, _NoBatch):
                 self._log.warning("a batch is refused", why=batch.why)
-                return _error(400, f"no batch: {batch.why}")
-            return await self._booked(batch)
+                return error_answer(400, f"no batch: {batch.why}")
+            return await self._booked(batch, sender)
         finally:
             self._waiting -= 1
 
-    async def _booked(self, batch: Batch) -> web.Response:
+    async def _booked(self, batch: Batch, sender: str) -> web.Response:
         began = time.perf_counter()
         try:
-            done = await self._store.book(batch, self._now())
+            done = await self._store.book(batch, self._now(), sender)
         except StoreError as error:
             self.figures.failed += 1
             self._log.error("a batch cannot be booked", source=batch.source, why=str(error))
-            return _error(507 if isinstance(error, StoreFull) else 503, str(error), retry_after_s=1)
+            return error_answer(507 if isinstance(error, StoreFull) else 503, str(error), retry_after_s=1)
         if isinstance(done, Done):
             self._count(batch, done, time.perf_counter() - began)
             return _answer(200, Booked(done.seq))
+        if isinstance(done, Foreign):
+            return self._foreign(batch, done, sender)
         return self._refused(batch, done)
 
     def _count(self, batch: Batch, done: Done, seconds: float) -> None:
@@ -113,17 +125,26 @@ class Api:
         self._log.warning("a batch is refused", source=batch.source, first=batch.first_seq, why=kind)
         return _answer(409, why)
 
-    async def _sums(self, request: web.Request) -> web.Response:
+    def _foreign(self, batch: Batch, why: Foreign, sender: str) -> web.Response:
+        self.figures.foreign += 1
+        self._log.warning("a batch is refused", source=batch.source, sender=sender, why=f"the log of {why.owner}")
+        return error_answer(
+            403,
+            f"this log is pod {why.owner}'s, and {sender} may not write into it: give each pod a volume of its own"
+            " for its log, or let the pod that takes it over bear the same name (a StatefulSet)",
+        )
+
+    async def sums(self, request: web.Request) -> web.Response:
         try:
             asked = question(request.query)
         except NoQuestion as error:
-            return _error(400, str(error))
+            return error_answer(400, str(error))
         return _answer(200, await self._store.sums(asked))
 
-    async def _attempts(self, request: web.Request) -> web.Response:
+    async def attempts(self, request: web.Request) -> web.Response:
         name = request.query.get("request", "")
         if not name:
-            return _error(400, "request: want the id of a generation, as in ?request=gen-…")
+            return error_answer(400, "request: want the id of a generation, as in ?request=gen-…")
         return _answer(200, Attempts(await self._store.attempts(name)))
 
     async def _healthy(self, _: web.Request) -> web.Response:
@@ -151,22 +172,22 @@ def _batch(body: bytes) -> Batch | _NoBatch:
 
 
 @web.middleware
-async def _explained(
+async def explained(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
         return await handler(request)
     except StoreError as error:
-        return _error(503, str(error), retry_after_s=1)
+        return error_answer(503, str(error), retry_after_s=1)
     except web.HTTPException as error:
-        return _error(error.status, f"{request.method} {request.path}: {error.reason}")
+        return error_answer(error.status, f"{request.method} {request.path}: {error.reason}")
 
 
 def _answer(status: int, body: msgspec.Struct) -> web.Response:
     return web.Response(status=status, body=_encode(body), content_type="application/json")
 
 
-def _error(status: int, message: str, *, retry_after_s: int | None = None) -> web.Response:
+def error_answer(status: int, message: str, *, retry_after_s: int | None = None) -> web.Response:
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     body = _encode({"error": {"message": message}})
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -11,23 +11,42 @@ from aiohttp import web
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
 from byway_process.settings import SettingsError, address_of, read
+from byway_process.tls import ServerTls
 
 from byway_ledger.api import Api
+from byway_ledger.door import Door
+from byway_ledger.guard import Guard
+from byway_ledger.keys import Keys
 from byway_ledger.stores.sqlite import SQLite
 
 
 class Settings(msgspec.Struct, frozen=True):
     database: str
-    """File of the SQLite books, `BYWAY_DATABASE`. Beside it lie `…-wal`, `…-shm` and `….lock`."""
+    """File of the SQLite books, `BYWAY_DATABASE`. Beside it lie `…-wal`, `…-shm`, `….lock` and `….keys`."""
     socket: str = ""
     """Unix socket to listen on; only this user may connect."""
     listen: str = ""
-    """`host:port` to listen on, as in `127.0.0.1:7420`; port 0 takes a free one, which the log names."""
+    """`host:port` to listen on with TLS, as in `0.0.0.0:7420`; port 0 takes a free one, which the log names."""
+    tls_cert: str = ""
+    """Files of our certificate and its key; they are read anew when they change."""
+    tls_key: str = ""
+    """The key that goes with `tls_cert`."""
+    client_ca: str = ""
+    """File of the authority that signs the operator's client certificate, and nobody else's."""
+    operator_name: str = "byway-operator"
+    """The name on that certificate: its common name, or one of its DNS names."""
+    audience: str = "byway-ledger"
+    """Of proxies' tokens."""
+    proxy_service_account: str = ""
+    """`namespace/name` of the ServiceAccount whose pods may send records."""
+    admin: str = ""
+    """`host:port` for health and metrics, in plain HTTP."""
     drain_s: float = 10.0
     """How long requests under way may take when the process is asked to end."""
     answer_within_s: float = 10.0
     """How long the books may be searched for one question."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -37,34 +56,79 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         raise SettingsError("BYWAY_SOCKET, BYWAY_LISTEN: at least one must be set, or nobody can reach the ledger")
     if settings.listen:
         address_of("BYWAY_LISTEN", settings.listen)
+        _check_door(settings)
+    if settings.admin:
+        address_of("BYWAY_ADMIN", settings.admin)
     return settings
+
+
+def _check_door(settings: Settings) -> None:
+    """Anybody may connect to a port, so there is none without proofs."""
+    for name in ("tls_cert", "tls_key", "client_ca", "proxy_service_account"):
+        if not getattr(settings, name):
+            raise SettingsError(
+                f"BYWAY_{name.upper()}: must be set where BYWAY_LISTEN is; on one machine use BYWAY_SOCKET alone"
+            )
+    if len([part for part in settings.proxy_service_account.split("/") if part]) != 2:
+        raise SettingsError(
+            f"BYWAY_PROXY_SERVICE_ACCOUNT: want namespace/name, not {settings.proxy_service_account!r}"
+        )
 
 
 async def serve(settings: Settings, log: Log, stop: asyncio.Event) -> None:
     """Serve until `stop`, then finish what is under way. Raises StoreInUse, StoreError, OSError."""
     adopt_library_logs(log)
     async with AsyncExitStack() as ending:
+        tls = _tls(settings, log) if settings.listen else None
         store = SQLite(Path(settings.database), answer_within_s=settings.answer_within_s)
         ending.push_async_callback(store.close)
-        runner = web.AppRunner(Api(store, log).app(), access_log=None, shutdown_timeout=settings.drain_s)
-        await runner.setup()
-        ending.push_async_callback(runner.cleanup)
-        where = await _listen(runner, settings)
+        where = await _listen(Api(store, log), tls, settings, log, ending)
         quieten_gc()
         log.info("the ledger serves", database=settings.database, listening=where)
-        await stop.wait()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(tls.watch()) if tls is not None else None
+            await stop.wait()
+            if watching is not None:
+                watching.cancel()
         log.info("the ledger ends")
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> list[str]:
+def _tls(settings: Settings, log: Log) -> ServerTls:
+    return ServerTls(settings.tls_cert, settings.tls_key, log, settings.client_ca)
+
+
+async def _listen(
+    api: Api, tls: ServerTls | None, settings: Settings, log: Log, ending: AsyncExitStack
+) -> list[str]:
+    where: list[str] = []
     if settings.socket:
+        runner = await _runner(api.app(), settings, ending)
         # Made for nobody else from the first moment on: the mask is the process's, and nothing else runs yet.
         mask = os.umask(0o177)
         try:
             await web.UnixSite(runner, settings.socket).start()
         finally:
             os.umask(mask)
-    if settings.listen:
+        where += map(str, runner.addresses)
+    if tls is not None:
+        keys = Keys(Path(settings.database + ".keys"), settings.audience, log)
+        door = Door(settings.proxy_service_account, settings.operator_name)
+        runner = await _runner(Guard(api, door, keys, log).app(), settings, ending)
         host, port = address_of("BYWAY_LISTEN", settings.listen)
+        await web.TCPSite(runner, host, port, ssl_context=tls.context).start()
+        where += map(str, runner.addresses)
+    if settings.admin:
+        admin = web.Application()
+        admin.add_routes(api.admin())
+        runner = await _runner(admin, settings, ending)
+        host, port = address_of("BYWAY_ADMIN", settings.admin)
         await web.TCPSite(runner, host, port).start()
-    return [str(address) for address in runner.addresses]
+        where += map(str, runner.addresses)
+    return where
+
+
+async def _runner(app: web.Application, settings: Settings, ending: AsyncExitStack) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_s)
+    await runner.setup()
+    ending.push_async_callback(runner.cleanup)
+    return runner

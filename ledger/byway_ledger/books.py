@@ -21,6 +21,15 @@ class Position:
 
     epoch: int = 0
     seq: int = 0
+    owner: str = ""
+    """The pod whose log it is; empty while nobody has said."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The log is another pod's."""
+
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,13 @@ class Entries:
         return rows + sum(bool(completion.flag) for completion in self.completions.values())
 
 
-def judge(position: Position, batch: Batch) -> Take | Gap | Fenced:
+def judge(position: Position, batch: Batch, sender: str = "") -> Take | Gap | Fenced | Foreign:
+    """`sender` is the pod that proved to send it; empty where the unix socket's mode is the proof.
+
+    The first pod that sends of a log owns it: its name is 128 bits of chance that nobody else knows until then.
+    """
+    if sender and position.owner not in ("", sender):
+        return Foreign(position.owner)
     if batch.epoch < position.epoch:
         return Fenced(position.epoch)
     expected, hole = position.seq + 1, 0
@@ -87,7 +102,7 @@ def judge(position: Position, batch: Batch) -> Take | Gap | Fenced:
     last = batch.first_seq + len(batch.records) - 1
     return Take(
         records=batch.records[done:],
-        position=Position(batch.epoch, max(position.seq, last)),
+        position=Position(batch.epoch, max(position.seq, last), position.owner or sender),
         skipped=batch.records[:done],
         skipped_from=batch.first_seq,
         hole=hole,

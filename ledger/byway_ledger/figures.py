@@ -9,10 +9,26 @@ from prometheus_client.registry import Collector
 class Figures:
     """Since the process started."""
 
-    __slots__ = ("batches", "failed", "fenced", "flagged", "gaps", "last_booked", "records", "repeated", "seconds")
+    __slots__ = (
+        "batches",
+        "failed",
+        "fenced",
+        "flagged",
+        "foreign",
+        "gaps",
+        "keys",
+        "last_booked",
+        "records",
+        "repeated",
+        "seconds",
+        "turned_away",
+    )
 
     def __init__(self) -> None:
         self.batches = self.records = self.repeated = self.flagged = self.gaps = self.fenced = self.failed = 0
+        self.foreign = self.turned_away = 0
+        self.keys = 0
+        """Signing keys that tokens are verified with; none where the unix socket's mode is the door."""
         self.seconds = 0.0
         """Spent booking, waiting for the disk included."""
         self.last_booked = 0.0
@@ -31,6 +47,11 @@ class Scraped(Collector):
         yield CounterMetricFamily("byway_ledger_flagged_attempts", "Attempts whose cost is in doubt.", f.flagged)
         yield CounterMetricFamily("byway_ledger_gaps", "Batches refused because records before them miss.", f.gaps)
         yield CounterMetricFamily("byway_ledger_fenced", "Batches refused from a log that was replaced.", f.fenced)
+        yield CounterMetricFamily(
+            "byway_ledger_foreign", "Batches refused from a pod whose log it is not.", f.foreign
+        )
+        yield CounterMetricFamily("byway_ledger_turned_away", "Requests without the right proof.", f.turned_away)
+        yield GaugeMetricFamily("byway_ledger_signing_keys", "Keys that tokens are verified with.", f.keys)
         yield CounterMetricFamily("byway_ledger_failures", "Batches that could not be written.", f.failed)
         yield CounterMetricFamily("byway_ledger_booking_seconds", "Time spent booking.", f.seconds)
         yield GaugeMetricFamily("byway_ledger_last_booked_seconds", "When booked last.", f.last_booked)

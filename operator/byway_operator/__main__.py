@@ -1,17 +1,25 @@
-"""`python -m byway_operator`: settings from the environment, logs on standard error."""
+"""`python -m byway_operator folder|cluster`: settings from the environment, logs on standard error.
+
+The word says where resources come from: a folder of manifests, or the Kubernetes API, whose client only the second
+of the two loads.
+"""
 
 import asyncio
 import os
 import sys
+from importlib import import_module
 
 from byway_process.logs import Log
 from byway_process.running import run
 from byway_process.settings import SettingsError
 
-from byway_operator import app
+_SOURCES = {"folder": "byway_operator.app", "cluster": "byway_operator.cluster_app"}
 
 
 def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in _SOURCES:
+        sys.exit("byway-operator: say where resources come from: python -m byway_operator folder|cluster")
+    app = import_module(_SOURCES[sys.argv[1]])
     try:
         settings = app.settings_from(os.environ)
     except SettingsError as error:

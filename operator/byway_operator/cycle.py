@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
+from byway_contract.table import decode
 from byway_process.logs import Log
 
 from byway_operator.compile.catalogue.catalogue import Catalogue
@@ -23,6 +24,7 @@ from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import Key, Manifest, World
 from byway_operator.tell.conditions import Status
+from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.summary import Summary, summarize
 from byway_operator.tell.tell import status_of
 from byway_operator.watch.shrink import believe
@@ -37,9 +39,26 @@ AGREE_S = 0.05
 class Source(Protocol):
     """Where resources come from. `read` is complete whenever it returns."""
 
+    async def begin(self) -> None:
+        """Until everything has been read once; nothing is published before."""
+
     def read(self) -> World: ...
 
     async def run(self, changed: Callable[[], None]) -> None: ...
+
+
+class Teller(Protocol):
+    """Who writes statuses where people read them."""
+
+    @property
+    def leading(self) -> bool:
+        """Whether it is up to this process to write. Otherwise another one's words are what was said last."""
+
+    def tell(self, statuses: Mapping[Key, Status], world: World) -> None:
+        """What is to be read from now on. Must not block."""
+
+    def happened(self, event: Event) -> None:
+        """Beside what statuses say."""
 
 
 class Cycle:
@@ -53,8 +72,10 @@ class Cycle:
         *,
         good: Mapping[Key, Manifest],
         remember: Callable[[Mapping[Key, Manifest]], None],
+        teller: Teller | None = None,
     ) -> None:
         """`good` are last good forms from before; `remember` is given them whenever they may have changed."""
+        self._teller = teller
         self._source, self._hub, self._settings, self._catalogue = source, hub, settings, catalogue
         self._log, self._remember = log, remember
         self._quiet = Quiet()
@@ -64,6 +85,10 @@ class Cycle:
         self._compiled: Compiled | None = None
         self._refusals: Mapping[Key, Refusal] = {}
         self._summary = Summary()
+        self._lives: Mapping[Key, str] = {}
+        """Of which life of each object `statuses` speaks."""
+        self._led = False
+        """Whether `statuses` were said to anybody."""
         self.world = World({})
         self.statuses: dict[Key, Status] = {}
         self.compiles = 0
@@ -96,6 +121,7 @@ class Cycle:
     async def _first(self) -> None:
         """Nothing is published before the source has been read, and a world that has lost most of what an earlier
         life of this process knew is read until two readings agree."""
+        await self._source.begin()
         world = self._source.read()
         doubted = believe(self._expected, world.manifests.keys(), None)
         while doubted is not None:
@@ -127,7 +153,11 @@ class Cycle:
         self.compiles += 1
         self.compile_s = time.perf_counter() - began
         self._say(world, compiled)
+        if self._teller is not None and self._teller.leading:
+            self._warn(self._teller, compiled)
         self.world, self._compiled = world, compiled
+        if world.proxies is not None:
+            self._hub.expect(world.proxies)
         self._hub.publish(compiled)
         self._settle()
         self._tell()
@@ -161,20 +191,43 @@ class Cycle:
     def _tell(self) -> None:
         fleet, now = self._hub.fleet(), time.time()
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
-        self._summary = summarize(reports, self._summary, now)
+        complete = len(reports) == len(fleet.proxies) and not fleet.awaited
+        self._summary = summarize(reports, self._summary, now, complete)
         self.statuses = {
             key: status_of(
                 verdict,
                 self.world.manifests[key],
                 fleet,
                 self._summary,
-                self.statuses.get(key),
+                self._said_last(key),
                 now,
                 self._good.get(key),
             )
             for key, verdict in self.verdicts.items()
             if key in self.world.manifests
         }
+        self._lives = {key: self.world.manifests[key].uid for key in self.statuses}
+        self._led = self._teller is None or self._teller.leading
+        if self._teller is not None:
+            self._teller.tell(self.statuses, self.world)
+
+    def _said_last(self, key: Key) -> Status | None:
+        """What we said of it; or what another operator did, of an object that we see, or speak of, for the first
+        time: times in it stand."""
+        ours = self._led and self._lives.get(key) == self.world.manifests[key].uid
+        return self.statuses.get(key) if ours else self.world.told.get(key)
+
+    def _warn(self, teller: Teller, compiled: Compiled) -> None:
+        """Of routes that are gone, and whose names now lead elsewhere."""
+        gone = [verdict for key, verdict in self.verdicts.items() if key not in compiled.verdicts]
+        routes = [verdict for verdict in gone if verdict.key.kind == "ModelRoute" and verdict.model_names]
+        if not routes:
+            return
+        table = decode(compiled.sections)
+        for verdict in routes:
+            event = fallen_through(verdict, self.world.manifests[verdict.key].uid, table)
+            if event is not None:
+                teller.happened(event)
 
     def _say(self, world: World, compiled: Compiled) -> None:
         """What changed, for whoever watches this process; a resource's status says the same."""

@@ -18,7 +18,8 @@ from byway_contract.stream import Pod
 from byway_contract.table import Table
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
-from byway_process.settings import address_of, read
+from byway_process.settings import SettingsError, address_of, read
+from byway_process.tls import ClientTls
 
 from byway_proxy.api.admin import Admin, Explain
 from byway_proxy.api.chat import Chat
@@ -39,7 +40,7 @@ from byway_proxy.control.stream import Address
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
-from byway_proxy.meter.ship import Shipper
+from byway_proxy.meter.ship import Ledger, Shipper
 
 BUILD = "byway-proxy/0.1.0"
 MIB = 1024 * 1024
@@ -55,8 +56,27 @@ class Settings(msgspec.Struct, frozen=True):
     control: str
     """The operator: `unix:/path/to/socket` or `https://host:port`."""
     ledger: str
-    """The ledger: `unix:/path/to/socket` or `http://host:port`."""
+    """The ledger: `unix:/path/to/socket` or `https://host:port`."""
+    control_token: str = ""
+    """File of the token that proves us to the operator: a projected ServiceAccount token, renewed in place."""
+    control_ca: str = ""
+    """File of the authorities that the operator's certificate may be of; empty: the system's."""
+    control_name: str = ""
+    """The name on the operator's certificate, whatever address is dialled; empty: the host of `control`."""
+    ledger_token: str = ""
+    """File of the token that proves us to the ledger, of an audience of its own."""
+    ledger_ca: str = ""
+    """File of the authorities that the ledger's certificate may be of; empty: the system's."""
     name: str = "proxy"
+    """In a cluster, the pod's: with `pod_uid`, what the token must say too."""
+    pod_uid: str = ""
+    """The pod's, where it is one."""
+    pod_namespace: str = ""
+    """The pod's."""
+    node: str = ""
+    """Where the pod runs."""
+    zone: str = ""
+    """Where the node is."""
     listen: str = "127.0.0.1:8080"
     """For callers. Several proxies of one machine may share it."""
     admin: str = "127.0.0.1:9090"
@@ -70,17 +90,25 @@ class Settings(msgspec.Struct, frozen=True):
     drain_s: float = 30.0
     """How long requests under way may take when the process is asked to end."""
     connect_s: float = 3.0
+    """For a connection to a provider, where a route says nothing; so the three that follow."""
     first_token_s: float = 60.0
+    """Streams only: from sending to the first content."""
     idle_s: float = 150.0
+    """Between data of an answer that has begun."""
     request_s: float = 900.0
+    """For a whole request."""
     comment_s: float = 10.0
+    """After so long without content a stream is opened all the same, and told to wait."""
     blocked_s: float = 30.0
+    """How long a client may not read while we have something for it."""
     body_mib: int = 32
     """The largest request body."""
     eject: bool = True
     """Whether endpoints that keep failing are left alone for a while."""
     report_gap_s: float = 1.0
+    """Between two reports to the operator, at least."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -92,6 +120,14 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         settings = msgspec.structs.replace(settings, ledger=f"unix:{settings.ledger}")
     address_of("BYWAY_LISTEN", settings.listen)
     address_of("BYWAY_ADMIN", settings.admin)
+    for room, url, token in (
+        ("CONTROL", settings.control, settings.control_token),
+        ("LEDGER", settings.ledger, settings.ledger_token),
+    ):
+        if token and not url.startswith("https://"):
+            raise SettingsError(
+                f"BYWAY_{room}_TOKEN: a token is shown over TLS only; give BYWAY_{room} as https://…"
+            )
     return settings
 
 
@@ -109,7 +145,7 @@ class Proxy:
         self.health = Health(HealthLimits(eject=settings.eject))
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
         self.meter = Meter(self.records)
-        self.shipper = Shipper(self.records, settings.ledger, log)
+        self.shipper = Shipper(self.records, _ledger(settings, log), log)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
         self.client = Client(egress_proxy=egress)
@@ -216,12 +252,20 @@ class Proxy:
 
     def _new_control(self) -> Control:
         settings = self._settings
-        pod = Pod(settings.name, f"{os.getpid()}-{time.time_ns()}")
+        # Without a pod, each process is a life of its own.
+        uid = settings.pod_uid or f"{os.getpid()}-{time.time_ns()}"
+        pod = Pod(settings.name, uid, settings.pod_namespace, settings.node, settings.zone)
+        operator = Address(
+            settings.control,
+            settings.control_token or None,
+            settings.control_ca or None,
+            settings.control_name or None,
+        )
         keep = Keep(Path(settings.keep), self._log) if settings.keep else None
         return Control(
             pod,
             BUILD,
-            ControlSettings(Address(settings.control), report_gap_s=settings.report_gap_s),
+            ControlSettings(operator, report_gap_s=settings.report_gap_s),
             self._log,
             self._apply,
             self._report,
@@ -263,6 +307,7 @@ class Proxy:
             inflight=lambda: self.server.inflight,
             lag_s=lambda: self._lag_s,
             unshipped=lambda: self.records.unshipped,
+            verifications=lambda: self.serving.verifications,
         )
         registry = Collector(self.tally, self.meter, vitals).registry()
         admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)
@@ -295,6 +340,12 @@ class Proxy:
 async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
     adopt_library_logs(log)
     await Proxy(settings, log).serve(stop)
+
+
+def _ledger(settings: Settings, log: Log) -> Ledger:
+    """Raises OSError if its authorities cannot be read."""
+    tls = ClientTls(settings.ledger_ca, log) if settings.ledger.startswith("https:") else None
+    return Ledger(settings.ledger, settings.ledger_token or None, tls)
 
 
 def _patience(settings: Settings) -> Patience:

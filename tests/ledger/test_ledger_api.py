@@ -11,6 +11,14 @@ from byway_ledger.app import settings_from
 from byway_process.settings import SettingsError
 from fakes.usage import COST, batch, intent, ledger_at, settle
 
+DOOR = {
+    "BYWAY_DATABASE": "x",
+    "BYWAY_LISTEN": "127.0.0.1:0",
+    "BYWAY_TLS_CERT": "cert",
+    "BYWAY_TLS_KEY": "key",
+    "BYWAY_CLIENT_CA": "ca",
+    "BYWAY_PROXY_SERVICE_ACCOUNT": "byway/byway-proxy",
+}
 Get = Callable[[str], Awaitable[tuple[int, bytes]]]
 Post = Callable[[Batch | bytes], Awaitable[tuple[int, bytes]]]
 
@@ -133,6 +141,13 @@ def test_only_its_own_user_may_connect_to_the_ledgers_socket(tmp_path: Path) -> 
         ({"BYWAY_DATABASE": "x"}, "at least one must be set"),
         ({"BYWAY_DATABASE": "x", "BYWAY_LISTEN": "7420"}, "want host:port"),
         ({"BYWAY_DATABASE": "x", "BYWAY_LISTENS": "127.0.0.1:0"}, "did you mean BYWAY_LISTEN"),
+        (
+            {"BYWAY_DATABASE": "x", "BYWAY_LISTEN": "127.0.0.1:0"},
+            "BYWAY_TLS_CERT: must be set where BYWAY_LISTEN is",
+        ),
+        ({**DOOR, "BYWAY_CLIENT_CA": ""}, "BYWAY_CLIENT_CA: must be set"),
+        ({**DOOR, "BYWAY_PROXY_SERVICE_ACCOUNT": "byway-proxy"}, "want namespace/name"),
+        ({**DOOR, "BYWAY_ADMIN": "9090"}, "BYWAY_ADMIN: want host:port"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named(environment: dict[str, str], why: str) -> None:

@@ -62,7 +62,7 @@ def test_a_second_ledger_on_the_same_books_says_so_and_ends(tmp_path: Path) -> N
     with ledger_process(tmp_path) as ledger:
         second = subprocess.run(
             [sys.executable, "-m", "byway_ledger"],
-            env={"BYWAY_DATABASE": str(ledger.folder / "books.sqlite"), "BYWAY_LISTEN": "127.0.0.1:0"},
+            env={"BYWAY_DATABASE": str(ledger.folder / "books.sqlite"), "BYWAY_SOCKET": "second.sock"},
             capture_output=True,
             timeout=20,
         )

@@ -73,6 +73,51 @@ def test_programmed_is_pending_for_half_a_minute_and_then_partial() -> None:
     assert a_condition(late, "Programmed") == ("False", "PartiallyProgrammed", "2/3 at generation 12; behind: p2")
 
 
+PODS = frozenset({"p0", "p1", "p2"})
+
+
+def test_where_pods_are_known_a_ready_one_without_a_stream_counts_as_missing() -> None:
+    late = told(fleet=a_fleet("new", "old", expected=PODS), now=T + 31)
+    assert a_condition(late, "Programmed") == (
+        "False", "PartiallyProgrammed", "1/3 at generation 12; behind: p1; not connected to the operator: p2",
+    )  # fmt: skip
+    assert late["proxies"] == "1/3"
+
+
+def test_where_pods_are_known_a_connected_one_that_is_not_ready_does_not_count() -> None:
+    status = told(fleet=a_fleet("new", "new", "new", "old", expected=PODS))
+    assert a_condition(status, "Programmed") == ("True", "Programmed", "3/3 at generation 12")
+
+
+def test_where_pods_are_known_and_none_is_ready_nothing_is_known_of_them() -> None:
+    status = told(fleet=a_fleet("new", expected=frozenset()))
+    assert a_condition(status, "Programmed") == (
+        "Unknown", "NoProxies", "no proxy is ready: kubectl get pods shows why",
+    )  # fmt: skip
+
+
+def test_a_pod_that_dials_again_with_its_old_stream_still_open_counts_once() -> None:
+    twice = (*a_fleet("old", "new", "new").proxies, *a_fleet("new").proxies)
+    assert told(fleet=a_fleet(proxies=twice, expected=PODS))["proxies"] == "3/3"
+
+
+def test_what_was_said_of_a_generation_stands_while_a_proxy_dials_again() -> None:
+    before = told(fleet=a_fleet("new", "new", "new", expected=PODS))
+    dialling = a_fleet("new", "new", expected=PODS, awaited=frozenset({"p2"}))
+    assert told(fleet=dialling, previous=before, now=T + 9) == before
+    nobody_yet = a_fleet(expected=PODS, awaited=PODS)
+    assert told(fleet=nobody_yet, previous=before, now=T + 9) == before
+
+
+def test_a_proxy_that_dials_again_excuses_no_other_and_no_newer_generation() -> None:
+    before = told(fleet=a_fleet("new", "new", "new", expected=PODS))
+    behind = a_fleet("new", "old", expected=PODS, awaited=frozenset({"p2"}))
+    assert told(fleet=behind, previous=before)["proxies"] == "1/3"
+    dialling = a_fleet("new", "new", expected=PODS, awaited=frozenset({"p2"}))
+    newer = told(a_verdict(generation=13), dialling, previous=before)
+    assert a_condition(newer, "Programmed") == ("False", "Pending", "2/3 at generation 13")
+
+
 def test_a_form_that_did_not_change_is_programmed_though_another_table_is_out() -> None:
     ring = Ring()
     ring.remember(Sent("one", T, {ROUTE: "new"}))
@@ -202,6 +247,14 @@ def test_an_endpoint_is_out_after_a_while_and_back_after_a_longer_one() -> None:
     said, status = says(back, status, T + 30)
     assert said == "NoEndpoint"
     assert says(back, status, T + 35)[0] == "AllEndpoints"
+
+
+def test_an_endpoint_that_was_out_is_not_back_because_another_operator_has_heard_nothing_yet() -> None:
+    verdict = a_verdict(endpoints=FACTS[:1])
+    before = told(verdict, health=a_summary("ejected"))
+    assert told(verdict, health=Summary(complete=False), previous=before) == before
+    heard = told(verdict, health=Summary(), previous=before)
+    assert a_condition(heard, "Available") == ("True", "AllEndpoints", "")
 
 
 def test_an_endpoint_is_up_if_one_proxy_reaches_it() -> None:

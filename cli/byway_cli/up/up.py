@@ -78,13 +78,13 @@ def plans(
         socket_file = house.socket(who)
         ours = {f"BYWAY_{setting.upper()}": str(value) for setting, value in settings.items()}
         whole = {**base, **ours, "BYWAY_SOCKET": str(socket_file)}
-        return Plan(who, (sys.executable, "-m", module), whole, ready, end_within_s, socket_file)
+        return Plan(who, (sys.executable, "-m", *module.split()), whole, ready, end_within_s, socket_file)
 
     return [
         [plan("ledger", "byway_ledger", ledger, END_WITHIN_S, database=house.state / "ledger/ledger.sqlite")],
         [
             plan(
-                "operator", "byway_operator", operator, END_WITHIN_S,
+                "operator", "byway_operator folder", operator, END_WITHIN_S,
                 source=wish.directory.resolve(), state=house.state / "operator",
                 proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())),
             )

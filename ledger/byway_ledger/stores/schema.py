@@ -100,4 +100,7 @@ STEPS = (
     CREATE INDEX attempt_request ON attempt (request);
     CREATE INDEX attempt_at ON attempt (at);
     """,
+    """
+    ALTER TABLE source ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    """,
 )

@@ -40,8 +40,8 @@ _COMPLETE = (
     f"UPDATE attempt SET {', '.join(f'{name} = ?' for name in schema.SETTLE)} WHERE attempt = ? AND ended IS NULL"
 )
 _MOVE = (
-    "INSERT INTO source (id, epoch, seq, seen) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, seen = excluded.seen"
+    "INSERT INTO source (id, epoch, seq, seen, owner) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+    " SET epoch = excluded.epoch, seq = excluded.seq, seen = excluded.seen, owner = excluded.owner"
 )
 _BY: dict[By, str] = {
     "route": "route",
@@ -70,8 +70,10 @@ class SQLite:
         self._writing = ThreadPoolExecutor(1, "books-write")
         self._reading = ThreadPoolExecutor(1, "books-read")
 
-    async def book(self, batch: Batch, now: float) -> Done | Gap | Fenced | Forked:
-        return await self._on(self._writing, lambda: self._write(lambda using: _book(using, batch, now)))
+    async def book(
+        self, batch: Batch, now: float, sender: str = ""
+    ) -> Done | Gap | Fenced | Forked | books.Foreign:
+        return await self._on(self._writing, lambda: self._write(lambda using: _book(using, batch, now, sender)))
 
     async def sums(self, question: Question) -> Sums:
         return await self._on(self._reading, lambda: self._read(lambda using: _sums(using, question)))
@@ -134,9 +136,11 @@ def _close(connection: sqlite3.Connection | None) -> None:
             return  # it goes away all the same, and what brought us here is reported already
 
 
-def _book(using: sqlite3.Connection, batch: Batch, now: float) -> Done | Gap | Fenced | Forked:
-    row = using.execute("SELECT epoch, seq FROM source WHERE id = ?", (batch.source,)).fetchone()
-    take = books.judge(books.Position(*row) if row else books.Position(), batch)
+def _book(
+    using: sqlite3.Connection, batch: Batch, now: float, sender: str
+) -> Done | Gap | Fenced | Forked | books.Foreign:
+    row = using.execute("SELECT epoch, seq, owner FROM source WHERE id = ?", (batch.source,)).fetchone()
+    take = books.judge(books.Position(*row) if row else books.Position(), batch, sender)
     if not isinstance(take, books.Take):
         return take
     known = _known(using, books.asked(take))
@@ -149,7 +153,8 @@ def _book(using: sqlite3.Connection, batch: Batch, now: float) -> Done | Gap | F
     using.executemany(
         _COMPLETE, [(*settle_values(one.settle, one.flag), name) for name, one in made.completions.items()]
     )
-    using.execute(_MOVE, (batch.source, take.position.epoch, take.position.seq, now))
+    position = take.position
+    using.execute(_MOVE, (batch.source, position.epoch, position.seq, now, position.owner))
     repeated = len(take.skipped) + made.ignored
     return Done(take.position.seq, len(take.records) - made.ignored, repeated, made.flagged, take.hole)
 

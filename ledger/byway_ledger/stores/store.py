@@ -6,6 +6,8 @@ from typing import Protocol
 from byway_contract.activity import Attempt, By, Sums
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
+from byway_ledger.books import Foreign
+
 
 class StoreError(Exception):
     """The books cannot be read or written just now. Nothing of the batch is booked; it may be sent again."""
@@ -42,8 +44,11 @@ class Done:
 
 
 class Store(Protocol):
-    async def book(self, batch: Batch, now: float) -> Done | Gap | Fenced | Forked:
-        """The whole batch or nothing of it, durably. Raises StoreError, StoreFull."""
+    async def book(self, batch: Batch, now: float, sender: str = "") -> Done | Gap | Fenced | Forked | Foreign:
+        """The whole batch or nothing of it, durably. Raises StoreError, StoreFull.
+
+        `sender`: see `books.judge`.
+        """
 
     async def sums(self, question: Question) -> Sums:
         """Raises StoreError."""

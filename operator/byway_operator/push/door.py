@@ -24,9 +24,9 @@ LEADER_HEADER = "Byway-Leader"
 
 @dataclass(frozen=True)
 class Stranger:
-    """Not one of our proxies. 401: proves nothing; 403: proves to be somebody else."""
+    """Not one of our proxies. 401: proves nothing; 403: proves to be somebody else; 503: nobody can tell now."""
 
-    status: Literal[401, 403]
+    status: Literal[401, 403, 503]
     message: str
 
 
@@ -62,7 +62,8 @@ def not_yet() -> web.Response:
 
 
 def turned_away(stranger: Stranger) -> web.Response:
-    return web.json_response({"error": stranger.message}, status=stranger.status)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(stranger.status)
+    return web.json_response({"error": stranger.message}, status=stranger.status, headers=headers)
 
 
 async def first_words(ws: web.WebSocketResponse, proven: Pod | None, within_s: float) -> Hello:

@@ -5,7 +5,7 @@ for the last tables which form of each object they held.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +17,10 @@ from byway_operator.resources.manifest import Key
 
 # Enough for a proxy that missed a minute of the busiest afternoon; a proxy further behind counts as having nothing.
 RING = 64
+
+Expected = int | frozenset[str] | None
+"""How many proxies there ought to be, or which pods: those that are ready by the cluster's word. None: nobody
+knows, and those that are connected count."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ class Sent:
 @dataclass(frozen=True)
 class FleetView:
     proxies: tuple[ProxyView, ...] = ()
-    expected: int | None = None
-    """How many proxies there ought to be, where something knows: one without a stream counts as missing."""
+    expected: Expected = None
+    awaited: frozenset[str] = frozenset()
+    """Pods of `expected` that may still be dialling, or have not answered yet: they serve on with what they had."""
     ring: tuple[Sent, ...] = ()
     """Oldest first."""
     refusals: Mapping[Key, Refusal] = field(default_factory=dict)
@@ -58,16 +63,30 @@ class FleetView:
 
     @property
     def counted(self) -> int:
+        """A pod that ought to hold the table and has no stream counts; a stream from any other pod does not."""
+        if isinstance(self.expected, frozenset):
+            return len(self.expected)
         connected = sum(self._by_hash.values())
         return connected if self.expected is None else max(self.expected, connected)
 
+    def counts(self, proxy: ProxyView) -> bool:
+        """Whether it is one of those that ought to hold the table."""
+        return proxy.pod.name in self.expected if isinstance(self.expected, frozenset) else proxy.counts
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Pods that ought to hold the table and have no stream, where their names are known."""
+        if not isinstance(self.expected, frozenset):
+            return frozenset()
+        return self.expected - {proxy.pod.name for proxy in self.proxies}
+
     def holding(self, key: Key, fingerprint: str) -> int:
         """How many counted proxies serve this form of this object."""
-        return sum(
-            proxies
-            for digest, proxies in self._by_hash.items()
-            if digest in self._forms and self._forms[digest].get(key) == fingerprint
-        )
+        return self._with_form(self._by_hash, key, fingerprint)
+
+    def given_time(self, key: Key, fingerprint: str) -> int:
+        """How many proxies are not known to serve it only because they have had no time to say so."""
+        return len(self.awaited) - self._with_form(self._awaited_by_hash, key, fingerprint)
 
     def since(self, key: Key, fingerprint: str) -> float | None:
         """When this form was first published, as far as the ring goes back. None: it was not."""
@@ -78,9 +97,28 @@ class FleetView:
             first = sent.at
         return first
 
+    def _with_form(self, by_hash: Mapping[str | None, int], key: Key, fingerprint: str) -> int:
+        return sum(
+            proxies
+            for digest, proxies in by_hash.items()
+            if digest in self._forms and self._forms[digest].get(key) == fingerprint
+        )
+
     @cached_property
     def _by_hash(self) -> Mapping[str | None, int]:
-        return Counter(proxy.acked for proxy in self.proxies if proxy.counts)
+        return Counter(proxy.acked for proxy in self._each if self.counts(proxy))
+
+    @cached_property
+    def _awaited_by_hash(self) -> Mapping[str | None, int]:
+        live = {proxy.pod.name: proxy.acked for proxy in self.proxies}
+        return Counter(live.get(name) for name in self.awaited)
+
+    @property
+    def _each(self) -> Iterable[ProxyView]:
+        """One for each pod: whoever dials again while its old stream is not over yet has two for a moment."""
+        if not isinstance(self.expected, frozenset):
+            return self.proxies
+        return {proxy.pod.name: proxy for proxy in self.proxies}.values()
 
     @cached_property
     def _forms(self) -> Mapping[str | None, Mapping[Key, str]]:

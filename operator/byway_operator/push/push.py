@@ -36,7 +36,7 @@ from byway_process.logs import Log
 from byway_operator.compile.verdict import Compiled, ObjectId, Refusal
 from byway_operator.push import rollout as deciding
 from byway_operator.push.door import Identify, not_leading, not_yet, trust_the_socket
-from byway_operator.push.fleet import FleetView, Ring, Sent
+from byway_operator.push.fleet import Expected, FleetView, Ring, Sent
 from byway_operator.push.line import Line, Pace, Published
 from byway_operator.push.reception import Reception
 from byway_operator.push.settings import PushSettings
@@ -89,7 +89,9 @@ class Hub:
         """Refusals, by code."""
         self._lines: dict[int, Line] = {}
         self._seats = 0
-        self._expected: int | None = None
+        self._expected: Expected = None
+        self._away: dict[str, float] = {}
+        """Pods that ought to hold the table and have not said what they hold since they dialled, and since when."""
         self._latest: Published | None = None
         self._settled: Published | None = None
         self._rollout: deciding.Rollout | None = None
@@ -134,6 +136,7 @@ class Hub:
         if term == self._term:
             return
         self._term = term
+        self._away = dict.fromkeys(self._away, _now())
         if self._latest is not None:
             settled = self._settled is self._latest
             self._latest = self._numbered(self._latest.compiled)
@@ -149,15 +152,21 @@ class Hub:
         """Hash of the last table that everybody was given, and nobody of the first to try it refused."""
         return self._settled.hash if self._settled is not None else None
 
-    def expect(self, proxies: int | None) -> None:
-        """How many proxies there ought to be, as far as somebody knows."""
+    def expect(self, proxies: Expected) -> None:
+        """How many proxies there ought to be, or which, as far as somebody knows."""
         if proxies != self._expected:
             self._expected = proxies
+            known = proxies if isinstance(proxies, frozenset) else frozenset()
+            here = {line.hello.pod.name for line in self._lines.values()}
+            since = {name: self._away.get(name, _now()) for name in known}
+            self._away = {name: at for name, at in since.items() if name in self._away or name not in here}
             self._recount()
 
     def fleet(self) -> FleetView:
         views = tuple(line.view for line in self._lines.values())
-        return FleetView(views, self._expected, self._ring.all(), self.refusals, self._stuck)
+        since = _now() - self._settings.redial_s
+        awaited = frozenset(name for name, left in self._away.items() if left > since)
+        return FleetView(views, self._expected, awaited, self._ring.all(), self.refusals, self._stuck)
 
     async def drain(self, reason: Literal["shutdown", "lost-lease"], within_s: float) -> None:
         """Ask every proxy to dial again, let nobody in, and end what is left after `within_s`."""
@@ -213,9 +222,15 @@ class Hub:
             self._empty.set()
         if self._rollout is not None:
             self._rollout = deciding.answered(self._rollout, line.id)
+        self._miss(line.hello.pod.name)
         self._log.info("a proxy is gone", proxy=line.hello.pod.name, code=line.close_with[0])
         self._recount()
         self._advance()
+
+    def _miss(self, pod: str) -> None:
+        ought = isinstance(self._expected, frozenset) and pod in self._expected
+        if ought and all(line.hello.pod.name != pod for line in self._lines.values()):
+            self._away.setdefault(pod, _now())
 
     def _welcome(self) -> Welcome:
         settings = self._settings
@@ -225,7 +240,7 @@ class Hub:
             ping_s=settings.ping_s,
             max_age_s=settings.max_age_s,
             report_every_s=settings.report_every_s,
-            proxies=max(len(self._lines) + 1, self._expected or 0),
+            proxies=max(len(self._lines) + 1, self._proxies()),
         )
 
     def _pace(self) -> Pace:
@@ -250,6 +265,7 @@ class Hub:
         if table is None or table.hash != ack.hash:
             return
         line.took(table)
+        self._away.pop(line.hello.pod.name, None)
         if self._rollout is not None and self._rollout.hash == table.hash:
             self._rollout = deciding.answered(self._rollout, line.id)
         self._advance(line)
@@ -261,6 +277,7 @@ class Hub:
             return
         line.refuses(table, nack)
         self.nacks[nack.code] += 1
+        self._away.pop(line.hello.pod.name, None)
         self._log.warning(
             "a proxy refuses the table",
             proxy=line.hello.pod.name,
@@ -323,7 +340,8 @@ class Hub:
         self._advance_timer = asyncio.get_running_loop().call_later(max(in_s, 0.001), self._advance)
 
     def _proxies(self) -> int:
-        return max(len(self._lines), self._expected or 0, 1)
+        ought = len(self._expected) if isinstance(self._expected, frozenset) else self._expected or 0
+        return max(len(self._lines), ought, 1)
 
     def _recount(self) -> None:
         """Gathered: a thousand proxies that dial at once are one change of their number, not a thousand."""

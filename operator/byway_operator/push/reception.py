@@ -42,7 +42,8 @@ class Reception:
             return closed
         proven = await self._identify(request)
         if isinstance(proven, Stranger):
-            self._log.warning("a stranger dialled the control stream", status=proven.status, why=proven.message)
+            if proven.status != 503:  # whoever cannot tell says why, once
+                self._log.warning("a stranger dialled the control stream", status=proven.status, why=proven.message)
             return turned_away(proven)
         ws = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),

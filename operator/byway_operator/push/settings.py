@@ -13,6 +13,8 @@ class PushSettings:
     dead_s: float = 45.0
     """Nothing heard for so long, not even an answer to a ping: the connection is gone."""
     answer_s: float = 30.0
+    redial_s: float = 15.0
+    """How long a proxy without a stream is thought to dial again: its longest wait between two tries and a bit."""
     max_age_s: float = 2700.0
     """± 20 %, so that proxies that dialled together do not dial together again."""
     grace_s: float = 10.0

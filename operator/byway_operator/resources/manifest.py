@@ -53,6 +53,11 @@ class Manifest:
     broken: str | None = None
     """The file is unreadable just now, for this reason; `body` is what it said before."""
 
+    @property
+    def uid(self) -> str:
+        """One life of an object in a cluster: made again under the same name it has another. Empty in a folder."""
+        return str((self.body.get("metadata") or {}).get("uid") or "")
+
 
 @dataclass(frozen=True)
 class Problem:

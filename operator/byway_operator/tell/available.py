@@ -25,7 +25,7 @@ class Member:
 def members(
     facts: tuple[EndpointFact, ...], health: Summary, previous: Status | None, now: float
 ) -> tuple[Member, ...]:
-    before = {line.get("name"): line.get("available") for line in (previous or {}).get("endpoints", ())}
+    before = {line.get("name"): line for line in (previous or {}).get("endpoints", ())}
     return tuple(_member(fact, health, before.get(fact.name), now) for fact in facts)
 
 
@@ -50,11 +50,14 @@ def told(member: Member) -> dict[str, Any]:
     return {"name": member.fact.name, "available": member.available, **known}
 
 
-def _member(fact: EndpointFact, health: Summary, was: bool | None, now: float) -> Member:
+def _member(fact: EndpointFact, health: Summary, before: Mapping[str, Any] | None, now: float) -> Member:
     if fact.endpoint is None:
         return Member(fact, False, fact.reason or "Unresolved")
     known = health.endpoints.get(fact.endpoint)
-    # Nobody has tried it yet: no news is good news.
+    was = before.get("available") if before is not None else None
+    if known is None and was is False and before is not None and not health.complete:
+        return Member(fact, False, str(before.get("reason", "")))
+    # Nobody has tried it lately: no news is good news.
     up = known is None or _steady(known, was, now)
     return Member(fact, up, fact.reason if up else _why(known))
 

@@ -1,30 +1,57 @@
 """Programmed: do the proxies serve this form of this object? By their own acks, never by our hopes."""
 
+from collections.abc import Iterable
+
 from byway_operator.compile.verdict import Condition, Verdict
 from byway_operator.push.fleet import FleetView
 from byway_operator.resources.manifest import Manifest
+from byway_operator.tell.conditions import Status, earlier
 
 # Longer than any healthy proxy needs, reconnecting included.
 PENDING_S = 30.0
 
 
-def programmed(verdict: Verdict, fleet: FleetView, good: Manifest | None, now: float) -> Condition:
-    """`good`: the last good form, if it is what serves."""
+def programmed(
+    verdict: Verdict, fleet: FleetView, good: Manifest | None, previous: Status | None, now: float
+) -> Condition:
+    """`good`: the last good form, if it is what serves. `previous`: the status told last."""
     refusal = _refusal(verdict, fleet)
     if refusal is not None:
         return Condition("False", "RejectedByProxy", f"a proxy refused it: {refusal}; {_serving(verdict, good)}")
     if fleet.counted == 0:
-        return Condition("Unknown", "NoProxies", "no proxy is connected and ready")
+        return Condition("Unknown", "NoProxies", _no_proxies(fleet))
     if verdict.serves != "current":
         return Condition(
             "False", "Pending", f"generation {verdict.generation} is not served; {_serving(verdict, good)}"
         )
-    return _by_acks(verdict, fleet, now)
+    return _unchanged(verdict, fleet, previous) or _by_acks(verdict, fleet, now)
 
 
-def share(verdict: Verdict, fleet: FleetView) -> str:
+def share(verdict: Verdict, fleet: FleetView, previous: Status | None) -> str:
     """`2/3`: how many proxies serve what is to be served of this object just now."""
+    if _unchanged(verdict, fleet, previous) is not None and previous is not None and "proxies" in previous:
+        return str(previous["proxies"])
     return f"{_holding(verdict, fleet)}/{fleet.counted}"
+
+
+def _unchanged(verdict: Verdict, fleet: FleetView, previous: Status | None) -> Condition | None:
+    """A proxy that dials again, as all do when another operator takes the lead, serves on with what it had.
+
+    So what was said of this generation stands until the proxy has had time to say it again.
+    """
+    before = earlier(previous, "Programmed")
+    if before.get("status") != "True" or before.get("observedGeneration") != verdict.generation:
+        return None
+    missing = fleet.counted - _holding(verdict, fleet)
+    if missing == 0 or missing > fleet.given_time(verdict.key, verdict.fingerprint):
+        return None
+    return Condition("True", str(before["reason"]), str(before.get("message", "")))
+
+
+def _no_proxies(fleet: FleetView) -> str:
+    if isinstance(fleet.expected, frozenset):
+        return "no proxy is ready: kubectl get pods shows why"
+    return "no proxy is connected and ready"
 
 
 def _by_acks(verdict: Verdict, fleet: FleetView, now: float) -> Condition:
@@ -67,9 +94,15 @@ def _nack(fleet: FleetView) -> str:
 def _behind(verdict: Verdict, fleet: FleetView) -> str:
     """Who is missing, as far as they are connected at all."""
     newest = {sent.hash for sent in fleet.ring if sent.fingerprints.get(verdict.key) == verdict.fingerprint}
-    names = sorted(proxy.pod.name for proxy in fleet.proxies if proxy.counts and proxy.acked not in newest)
-    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"behind: {named}" if names else "the others are not connected"
+    behind = [proxy.pod.name for proxy in fleet.proxies if fleet.counts(proxy) and proxy.acked not in newest]
+    parts = (("behind", behind), ("not connected to the operator", fleet.absent))
+    said = "; ".join(f"{what}: {_named(names)}" for what, names in parts if names)
+    return said or "the others are not connected"
+
+
+def _named(names: Iterable[str]) -> str:
+    known = sorted(names)
+    return ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
 
 
 def _serving(verdict: Verdict, good: Manifest | None) -> str:

@@ -38,9 +38,11 @@ class AccountHealth:
 class Summary:
     endpoints: Mapping[str, EndpointHealth] = field(default_factory=dict)
     accounts: Mapping[str, AccountHealth] = field(default_factory=dict)
+    complete: bool = True
+    """Whether every proxy has reported, so that silence of an endpoint says nobody tried it lately."""
 
 
-def summarize(reports: Iterable[Report], before: Summary, now: float) -> Summary:
+def summarize(reports: Iterable[Report], before: Summary, now: float, complete: bool = True) -> Summary:
     by_endpoint: dict[str, list[EndpointReport]] = {}
     by_account: dict[str, list[ProviderKeyReport]] = {}
     for report in reports:
@@ -50,7 +52,8 @@ def summarize(reports: Iterable[Report], before: Summary, now: float) -> Summary
             by_account.setdefault(name, []).append(account)
     endpoints = {name: _endpoint(said, before.endpoints.get(name), now) for name, said in by_endpoint.items()}
     rates = _error_rates(endpoints)
-    return Summary(endpoints, {name: _account(said, rates.get(name)) for name, said in by_account.items()})
+    accounts = {name: _account(said, rates.get(name)) for name, said in by_account.items()}
+    return Summary(endpoints, accounts, complete)
 
 
 def median_ms(endpoints: Iterable[EndpointHealth]) -> float | None:

@@ -36,7 +36,7 @@ def status_of(
 ) -> dict[str, Any]:
     """The whole of `status`. `previous` is what was told last; `good` the last good form, if there is one."""
     kind = verdict.key.kind
-    programmed_ = programmed(verdict, fleet, good, now)
+    programmed_ = programmed(verdict, fleet, good, previous, now)
     conditions = [
         ("Accepted", verdict.accepted),
         ("ResolvedRefs", verdict.resolved),
@@ -75,7 +75,7 @@ def _of_route(
     fields: dict[str, Any] = {
         "modelNames": list(verdict.model_names),
         "endpointsAvailable": f"{sum(member.available for member in endpoints)}/{len(endpoints)}",
-        "proxies": share(verdict, fleet),
+        "proxies": share(verdict, fleet, previous),
         "endpoints": [told(member) for member in endpoints],
     }
     first_token = _coarse_duration(median_ms(known), previous)
@@ -94,6 +94,8 @@ def _of_provider_key(
         fields["lastUsed"] = last_used
     if account is not None and account.requests:
         fields["errorRate"] = percent(account.error_rate)
+    elif previous is not None and "errorRate" in previous and not health.complete:
+        fields["errorRate"] = previous["errorRate"]
     credential = (previous or {}).get("credential", {})
     verified = _coarse_time(account.last_ok if account else None, credential.get("verifiedAt"))
     if verified:

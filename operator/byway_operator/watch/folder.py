@@ -66,6 +66,9 @@ class FolderSource:
         self._changes = 0
         self._stirred = asyncio.Event()
 
+    async def begin(self) -> None:
+        """A folder can be read whenever one likes."""
+
     def read(self) -> World:
         """Everything the folder holds now. Only files that changed are opened."""
         self._look()

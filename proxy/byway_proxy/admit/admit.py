@@ -1,7 +1,31 @@
-"""Who is asking, and may they ask at all? Decided from the table and the request's credential alone."""
+"""Who is asking, and may they ask at all? Decided from the table and the request's credential alone.
 
-from byway_contract.table import Table
+    none --------------------------------------> anonymous, where the table names a namespace for it; else denied
+    like a token, and the table has keys ------> verified, or denied: never anonymous
+    an access key -----------------------------> denied: there are none yet
+    anything else (clients insist on one) -----> as none
+
+A token is verified once a minute, not at each request: what was found is kept under the SHA-256 of the whole token,
+never past the token's own end, and only as long as the cluster's keys are the same. So a token that is revoked, or
+whose ServiceAccount is deleted, is good until it expires.
+"""
+
+import hashlib
+import re
+
+from byway_contract.table import Issuer, Table
+from byway_process.tokens import TokenError, Verifier
+from cachetools import FIFOCache
 from msgspec import Struct
+
+KEPT_S = 60.0
+REFUSED_S = 5.0
+"""For a client that repeats itself; short, because a refusal may have been the clock's."""
+# Pods that call within a minute; clients that are refused within seconds. A stranger fills only the second.
+KEPT, REFUSED = 8192, 512
+ACCESS_KEY = "sk-byway-"
+
+_LIKE_A_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -18,12 +42,81 @@ class Denied(Struct, frozen=True, gc=False):
     message: str
 
 
-def admit(table: Table) -> Caller | Denied:
-    """The caller of a request that proves nothing about itself.
+class _Kept(Struct, frozen=True, gc=False):
+    found: Caller | Denied
+    since: float
+    until: float
 
-    A credential that is brought along is not looked at while callers have no other identity than this one: clients
-    insist on sending one, and it is never passed on.
-    """
-    if table.anonymous is None:
-        return Denied("no credential, and this table lets nobody in without one")
-    return Caller(table.anonymous)
+
+class Admission:
+    """Obeys one table after the other; `now` is in seconds since 1970."""
+
+    def __init__(self) -> None:
+        self._issuer: Issuer | None = None
+        self._verifier: Verifier | None = None
+        self._without: Caller | Denied = _CLOSED
+        self._other: Caller | Denied = _CLOSED
+        self._access_key = _CLOSED
+        self.verifications = {"accepted": 0, "refused": 0}
+        """Since the process started; what was kept is not counted again."""
+        self._forget()
+
+    def obey(self, table: Table) -> None:
+        issuer = table.issuer
+        if issuer != self._issuer:
+            self._issuer = issuer
+            self._verifier = Verifier(issuer.issuer, issuer.audience, issuer.keys) if issuer is not None else None
+            self._forget()
+        way = _way_in(issuer)
+        self._access_key = Denied(f"this is not a key that this gateway knows; {way}")
+        if table.anonymous is not None:
+            self._without = self._other = Caller(table.anonymous)
+        else:
+            self._without = Denied(f"no credential; {way}") if issuer is not None else _CLOSED
+            self._other = Denied(f"this gateway does not know this credential; {way}")
+
+    def admit(self, credential: str | None, now: float) -> Caller | Denied:
+        if credential is None:
+            return self._without
+        # `eyJ` is how `{"` begins in base64: what was a token before it was damaged is not let in as nobody either.
+        if self._verifier is not None and (credential.startswith("eyJ") or _LIKE_A_TOKEN.fullmatch(credential)):
+            return self._of_token(credential, now, self._verifier)
+        return self._access_key if credential.startswith(ACCESS_KEY) else self._other
+
+    def _of_token(self, token: str, now: float, verifier: Verifier) -> Caller | Denied:
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        for found in (self._known, self._refused):
+            kept = found.get(digest)
+            # Not before it was kept either: a clock may be set back.
+            if kept is not None and kept.since <= now < kept.until:
+                return kept.found
+        try:
+            account = verifier.verify(token, now)
+        except TokenError as error:
+            denied = Denied(f"the ServiceAccount token is refused: {error}; {_way_in(self._issuer)}")
+            self.verifications["refused"] += 1
+            self._refused[digest] = _Kept(denied, now, now + REFUSED_S)
+            return denied
+        self.verifications["accepted"] += 1
+        caller = Caller(account.namespace, account.name)
+        self._known[digest] = _Kept(caller, now, min(now + KEPT_S, account.expires))
+        return caller
+
+    def _forget(self) -> None:
+        self._known: FIFOCache[bytes, _Kept] = FIFOCache(KEPT)
+        self._refused: FIFOCache[bytes, _Kept] = FIFOCache(REFUSED)
+
+
+_CLOSED = Denied(
+    "this gateway lets nobody in: it has no cluster's keys to know a token by, and no anonymous namespace"
+)
+
+
+def _way_in(issuer: Issuer | None) -> str:
+    if issuer is None:
+        return "this gateway has no cluster's keys to know a ServiceAccount token by"
+    return (
+        f'send "Authorization: Bearer TOKEN" with a ServiceAccount token of audience "{issuer.audience}": in a pod '
+        f"from a projected volume (serviceAccountToken.audience: {issuer.audience}), by hand from "
+        f"`kubectl create token NAME --audience {issuer.audience}`"
+    )

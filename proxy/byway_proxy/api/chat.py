@@ -3,7 +3,6 @@
 import msgspec
 
 from byway_proxy.admit.admit import Caller
-from byway_proxy.api.callers import caller_of
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.refusals import from_giving_up, from_nothing
 from byway_proxy.api.reply import Reply
@@ -50,7 +49,7 @@ class Chat:
 
     async def _answer(self, received: Received, reply: Reply, generation: str, created: int) -> str:
         view, heads = self._serving.current()
-        caller = caller_of(view)
+        caller = self._serving.caller(received.headers)
         request = _read(received.body)
         wanted = _wanted(request, caller)
         explaining = received.headers.get("X-Byway-Explain") == "1"

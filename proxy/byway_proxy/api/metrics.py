@@ -1,6 +1,6 @@
 """Metrics, collected when somebody scrapes: the hot path only ever adds to plain numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from byway_contract.money import NANO
 from prometheus_client import CollectorRegistry
@@ -23,9 +23,11 @@ class Vitals:
         inflight: Callable[[], int],
         lag_s: Callable[[], float],
         unshipped: Callable[[], int],
+        verifications: Callable[[], Mapping[str, int]],
     ) -> None:
         self.table_hash, self.table_seq, self.table_age_s = table_hash, table_seq, table_age_s
         self.connected, self.inflight, self.lag_s, self.unshipped = connected, inflight, lag_s, unshipped
+        self.verifications = verifications
 
 
 class Collector:
@@ -63,6 +65,12 @@ class Collector:
         yield CounterMetricFamily(
             "byway_failovers", "Requests answered by a later candidate", value=tally.failovers
         )
+        verifications = CounterMetricFamily(
+            "byway_token_verifications", "Callers' tokens that were not known already", labels=["outcome"]
+        )
+        for outcome, count in self._vitals.verifications().items():
+            verifications.add_metric([outcome], count)
+        yield verifications
         yield GaugeMetricFamily("byway_inflight_streams", "Streams open to clients", value=tally.streams)
         yield _histogram("byway_request_duration_seconds", "Answered requests, to their last byte", tally.durations)
         yield _histogram("byway_first_token_seconds", "Streams, from sending to first content", tally.first_tokens)

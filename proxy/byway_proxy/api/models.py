@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 from byway_contract.money import MILLION, NANO, Price
+from cachetools import LRUCache
 
-from byway_proxy.api.callers import caller_of
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import Reply
 from byway_proxy.api.server import Received
@@ -18,6 +18,8 @@ from byway_proxy.choose.view import View
 _encode = msgspec.json.Encoder().encode
 MOST = 1000
 LIMIT = 500
+# Whose lists are kept: a list of 1,000 models is 3 MB.
+NAMESPACES = 8
 
 # Features of the table, and the parameters that OpenRouter's list names for them.
 _PARAMETERS = {
@@ -33,12 +35,13 @@ _PARAMETERS = {
 class Models:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
-        self._listed: tuple[str, View, tuple[dict[str, Any], ...]] | None = None
+        self._view: View | None = None
+        self._listed: LRUCache[str, tuple[dict[str, Any], ...]] = LRUCache(NAMESPACES)
 
     async def all(self, received: Received, reply: Reply) -> None:
         """`offset` and `limit` page; without either the list is whole. A client pages while a page is full, so
         ignoring `offset` would keep it here for ever."""
-        entries = self._entries()
+        entries = self._entries(self._serving.caller(received.headers).namespace)
         query = parse_qs(received.query)
         if "offset" in query or "limit" in query:
             offset, limit = _whole(query, "offset", 0), min(_whole(query, "limit", LIMIT), MOST)
@@ -51,24 +54,27 @@ class Models:
     async def one(self, received: Received, reply: Reply) -> None:
         """The slash in a model's name may come encoded or not: OpenAI's client encodes it."""
         name = unquote(received.path.removeprefix("/v1/models/"))
-        for entry in self._entries():
+        namespace = self._serving.caller(received.headers).namespace
+        for entry in self._entries(namespace):
             if entry["id"] == name:
                 reply.whole(200, JSON, _encode(entry))
                 return
         view, _ = self._serving.current()
-        near = nearest(view, caller_of(view).namespace, name)
+        near = nearest(view, namespace, name)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise ApiError(404, f'no model named "{name[:200]}" here{hint} GET /v1/models lists all', param="model")
 
-    def _entries(self) -> tuple[dict[str, Any], ...]:
-        """Made once for each table and namespace; only the last is kept."""
+    def _entries(self, namespace: str) -> tuple[dict[str, Any], ...]:
+        """Made once for each table and namespace, of the namespaces that asked last."""
         view, _ = self._serving.current()
-        namespace = caller_of(view).namespace
-        kept = self._listed
-        if kept is None or kept[0] != namespace or kept[1] is not view:
+        if view is not self._view:
+            self._listed.clear()
+            self._view = view
+        entries = self._listed.get(namespace)
+        if entries is None:
             entries = tuple(_entry(listed) for listed in visible_models(view, namespace))
-            kept = self._listed = (namespace, view, entries)
-        return kept[2]
+            self._listed[namespace] = entries
+        return entries
 
 
 def _entry(listed: Listed) -> dict[str, Any]:

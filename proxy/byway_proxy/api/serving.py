@@ -1,14 +1,21 @@
 """Which table is live. Requests in flight finish on the one they began with."""
 
+import time
+from collections.abc import Callable, Mapping
+
 from byway_contract.table import Table
 
+from byway_proxy.admit.admit import Admission, Caller
+from byway_proxy.api.callers import caller_of
 from byway_proxy.api.errors import ApiError
 from byway_proxy.carry.heads import Heads
 from byway_proxy.choose.view import View
 
 
 class Serving:
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._admission = Admission()
         self._live: tuple[View, Heads] | None = None
 
     @property
@@ -20,12 +27,22 @@ class Serving:
     def hash(self) -> str | None:
         return self._live[0].table.hash if self._live is not None else None
 
+    @property
+    def verifications(self) -> Mapping[str, int]:
+        """Of callers' tokens, by their outcome, since the process started."""
+        return self._admission.verifications
+
     def swap(self, table: Table) -> None:
         """Raises TableError, and then the old one stays."""
         self._live = View(table), Heads(table)
+        self._admission.obey(table)
 
     def current(self) -> tuple[View, Heads]:
         """Raises ApiError 503 while there is none."""
         if self._live is None:
             raise ApiError(503, "this proxy has no table yet; try again shortly", retry_after_s=1.0)
         return self._live
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Whoever sent a request with these headers. Raises ApiError 401."""
+        return caller_of(headers, self._admission, self._wall())

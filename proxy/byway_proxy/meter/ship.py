@@ -1,7 +1,7 @@
 """Bring the log to the ledger, in order, for as long as it takes. Never on a request's path.
 
     synced --> batch --POST--> 200 booked up to N   --> the log may forget them
-                 ^               503, no answer, …  --> the same batch again, after a while
+                 ^               401, 403, 503, no answer, … --> the same batch again, after a while
                  |               409 gap            --> from where the ledger stands
                  +---------------409 fenced, forked --> stop, and say so: another log has taken this one's place
 
@@ -12,11 +12,13 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import msgspec
 from byway_contract.records import MOST_RECORDS, USAGE_PATH, Booked, Fenced, Forked, Gap
 from byway_process.logs import Log as ProcessLog
+from byway_process.tls import ClientTls
 
 from byway_proxy.meter.log import Log
 
@@ -25,6 +27,7 @@ ANSWER_WITHIN_S = 10.0
 # One write to the socket, and far below what the ledger accepts.
 MOST_BYTES = 2 * 1024 * 1024
 MOST_ANSWER_BYTES = 64 * 1024
+NO_TOKEN = "the token's file holds no token; mount a projected ServiceAccount token of the ledger's audience"
 
 
 class _Stopped(Exception):
@@ -42,8 +45,24 @@ class _Batch(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
+class Ledger:
+    """Where it is: `unix:/path/to/socket`, or `http(s)://host:port`; and what proves us there."""
+
+    url: str
+    token_file: str | None = None
+    """Read for each batch: the kubelet renews it in place."""
+    tls: ClientTls | None = None
+
+
+@dataclass(frozen=True)
 class _Failed:
     why: str
+    status: int = 0
+    """HTTP's; 0: no answer."""
+
+
+class _Told(msgspec.Struct):
+    error: dict[str, str]
 
 
 _Answer = Booked | Gap | Fenced | Forked | _Failed
@@ -51,12 +70,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Shipper:
-    """`to` is the ledger: `http://host:port`, or `unix:/path/to/socket`. Run it in one task with an owner."""
+    """`to` is the ledger. Run it in one task with an owner."""
 
     def __init__(
         self,
         log: Log,
-        to: str,
+        to: Ledger | str,
         process_log: ProcessLog,
         *,
         dice: Callable[[], float] = random.random,
@@ -70,8 +89,11 @@ class Shipper:
         self.stopped = ""
         """Why nothing is shipped any more."""
         self._log, self._say, self._dice = log, process_log, dice
-        self._socket = to.removeprefix("unix:") if to.startswith("unix:") else None
-        self._url = ("http://ledger" if self._socket else to.rstrip("/")) + USAGE_PATH
+        self._ledger = to if isinstance(to, Ledger) else Ledger(to)
+        url = self._ledger.url
+        self._socket = url.removeprefix("unix:") if url.startswith("unix:") else None
+        self._url = ("http://ledger" if self._socket else url.rstrip("/")) + USAGE_PATH
+        self._failed_with: int | None = None
         self._first_wait_s, self._longest_wait_s = first_wait_s, longest_wait_s
         self._timeout = aiohttp.ClientTimeout(total=answer_within_s)
         self._more, self._hurry, self._progress = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -150,25 +172,36 @@ class Shipper:
                         f"the ledger has other records than the log in {self._log.directory} from {seq} on:"
                         " it is an old copy of itself; move it away and restart"
                     )
-                case _Failed(why):
-                    await self._pause(why)
+                case _Failed(why, status):
+                    await self._pause(why, status)
 
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> _Answer:
-        headers = {"Content-Type": "application/json"}
         try:
-            async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            headers, tls = self._proofs(), self._ledger.tls.context if self._ledger.tls else True
+            async with session.post(
+                self._url, data=body, headers=headers, ssl=tls, allow_redirects=False
+            ) as answer:
                 if (answer.content_length or 0) > MOST_ANSWER_BYTES:
                     return _Failed(f"HTTP {answer.status}, and an answer no ledger gives")
                 return _understood(answer.status, await answer.read())
         except TimeoutError:
             return _Failed(f"no answer within {self._timeout.total} s")
-        except (aiohttp.ClientError, OSError) as error:
-            return _Failed(f"{type(error).__name__}: {error}")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: what the token's file holds cannot be in a header. It is not quoted.
+            return _Failed(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else NO_TOKEN)
+
+    def _proofs(self) -> dict[str, str]:
+        """Raises OSError if there is no token where one should be."""
+        headers = {"Content-Type": "application/json"}
+        if self._ledger.token_file is not None:
+            token = Path(self._ledger.token_file).read_text(encoding="ascii", errors="replace").strip()
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     def _succeeded(self, seq: int) -> None:
         if self.failures:
             self._say.info("the ledger takes usage again", after_failures=self.failures, booked=seq)
-        self.failures = 0
+        self.failures, self._failed_with = 0, None
         self.batches += 1
         self._log.mark_booked(seq)
         self._progress.set()
@@ -184,9 +217,11 @@ class Shipper:
             await self._pause(f"the ledger expects {expected} and refuses {first}")
         return expected
 
-    async def _pause(self, why: str) -> None:
+    async def _pause(self, why: str, status: int = 0) -> None:
         self.failures += 1
-        if self.failures in (1, 10) or self.failures % 100 == 0:
+        # Another reason than before is news: from nobody there to nobody let in, and what to do about it.
+        if status != self._failed_with or self.failures == 10 or self.failures % 100 == 0:
+            self._failed_with = status
             self._say.warning("the ledger does not take usage", why=why, failures=self.failures)
         # Full jitter: when the ledger is back, all proxies have something to say.
         longest = min(self._longest_wait_s, self._first_wait_s * 2 ** min(self.failures, 16))
@@ -206,7 +241,15 @@ def _understood(status: int, text: bytes) -> _Answer:
             return _refusal(text)
     except msgspec.DecodeError as error:
         return _Failed(f"HTTP {status}, and an answer no ledger gives: {error}")
-    return _Failed(f"HTTP {status}: {text[:200].decode(errors='replace')}")
+    return _Failed(f"HTTP {status}: {_message(text)}", status)
+
+
+def _message(text: bytes) -> str:
+    """What the ledger says, which holds the way out; or whatever somebody else said in its place."""
+    try:
+        return msgspec.json.decode(text, type=_Told).error["message"][:500]
+    except (msgspec.DecodeError, KeyError):
+        return text[:200].decode(errors="replace")
 
 
 def _refusal(text: bytes) -> Gap | Fenced | Forked:

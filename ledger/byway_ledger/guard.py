@@ -1,0 +1,95 @@
+"""The ledger's URLs as a cluster reaches them: over TLS, each behind its door.
+
+POST /v1/usage                     proxies       401, 403 with what to show · 503 before the first keys
+PUT  /v1/keys                      the operator  204 · 400 no keys for us · 507 believed, but not kept
+GET  /v1/usage  GET /v1/attempts   the operator
+
+Health and metrics are elsewhere (`BYWAY_ADMIN`). A ledger without keys is ready all the same: it is by being
+reachable that it gets them.
+"""
+
+import time
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+from byway_contract.activity import ATTEMPTS_PATH
+from byway_contract.records import KEYS_PATH, USAGE_PATH
+from byway_process.logs import Log
+
+from byway_ledger import keys as signing
+from byway_ledger.api import MOST_BYTES, Api, error_answer, explained
+from byway_ledger.door import AWAIT_KEYS_S, Denied, Door
+from byway_ledger.keys import Keys, KeysError
+
+# A fleet that shows the wrong token is one line, not one for each batch of each proxy.
+SAY_AGAIN_S = 60.0
+_MOST_SAID = 64
+
+
+class Guard:
+    def __init__(self, api: Api, door: Door, keys: Keys, log: Log, now: Callable[[], float] = time.time) -> None:
+        self._api, self._door, self._keys, self._log, self._now = api, door, keys, log, now
+        self._said: dict[str, float] = {}
+        api.figures.keys = keys.count
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MOST_BYTES, middlewares=[explained])
+        app.add_routes(
+            [
+                web.post(USAGE_PATH, self._take),
+                web.put(KEYS_PATH, self._believe),
+                web.get(USAGE_PATH, self._sums),
+                web.get(ATTEMPTS_PATH, self._attempts),
+            ]
+        )
+        return app
+
+    async def _take(self, request: web.Request) -> web.Response:
+        # Before anything of the body is read.
+        shown = self._door.proxy(request.headers.get(hdrs.AUTHORIZATION, ""), self._keys.verifier, self._now())
+        if isinstance(shown, Denied):
+            return self._denied(request, shown)
+        return await self._api.take(request, shown.pod)
+
+    async def _believe(self, request: web.Request) -> web.Response:
+        if denied := self._stranger(request):
+            return denied
+        if (request.content_length or 0) > signing.MOST_BYTES:
+            return error_answer(413, f"more than {signing.MOST_BYTES} bytes of keys")
+        try:
+            self._keys.take(await request.read())
+        except KeysError as error:
+            self._log.warning("signing keys are refused", why=str(error))
+            return error_answer(400, str(error))
+        except OSError as error:
+            self._log.error("signing keys are believed, but not kept for a restart", why=str(error))
+            return error_answer(507, f"believed, but not kept for a restart: {error.strerror}", retry_after_s=5)
+        finally:
+            self._api.figures.keys = self._keys.count
+        return web.Response(status=204)
+
+    async def _sums(self, request: web.Request) -> web.Response:
+        return self._stranger(request) or await self._api.sums(request)
+
+    async def _attempts(self, request: web.Request) -> web.Response:
+        return self._stranger(request) or await self._api.attempts(request)
+
+    def _stranger(self, request: web.Request) -> web.Response | None:
+        certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
+        denied = self._door.as_operator(certificate)
+        return self._denied(request, denied) if denied else None
+
+    def _denied(self, request: web.Request, denied: Denied) -> web.Response:
+        self._api.figures.turned_away += 1
+        now = self._now()
+        if now - self._said.get(denied.why, 0.0) >= SAY_AGAIN_S:
+            if len(self._said) >= _MOST_SAID:
+                self._said.clear()
+            self._said[denied.why] = now
+            self._log.warning("somebody is turned away", url=request.path, status=denied.status, why=denied.why)
+        answer = error_answer(
+            denied.status, denied.why, retry_after_s=AWAIT_KEYS_S if denied.status == 503 else None
+        )
+        if denied.status == 401:
+            answer.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        return answer
