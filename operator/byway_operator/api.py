@@ -54,7 +54,7 @@ class Api:
         return web.Response(text="ok\n")
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        if not self._cycle.compiles:
+        if not self._cycle.begun.is_set():
             return web.Response(status=503, text="not ready: the source has not been read yet\n")
         return web.Response(text="ok\n")
 

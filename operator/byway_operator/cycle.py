@@ -80,6 +80,8 @@ class Cycle:
         self._log, self._remember = log, remember
         self._quiet = Quiet()
         self._stirred, self._news = asyncio.Event(), asyncio.Event()
+        self.begun = asyncio.Event()
+        """The world has been read and compiled once."""
         self._good = dict(good)
         self._expected = frozenset(good)
         self._compiled: Compiled | None = None
@@ -161,6 +163,7 @@ class Cycle:
         self._hub.publish(compiled)
         self._settle()
         self._tell()
+        self.begun.set()
 
     def _compile_table(self, world: World, refusals: Mapping[Key, Refusal]) -> Compiled:
         return compile_table(
@@ -173,9 +176,12 @@ class Cycle:
         )
 
     def _settle(self) -> None:
-        """What everybody has taken is good: it is what serves on when its successor is not accepted."""
+        """What everybody has taken is good: it is what serves on when its successor is not accepted. Who stands by
+        has nobody to ask, and takes it that the leader's proxies take what it compiles itself."""
         compiled = self._compiled
-        if compiled is not None and self._hub.settled == compiled.hash and self._good != compiled.good:
+        if compiled is None or (self._hub.leading and self._hub.settled != compiled.hash):
+            return
+        if self._good != compiled.good:
             self._good = dict(compiled.good)
             self._remember(self._good)
 

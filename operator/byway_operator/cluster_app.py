@@ -1,0 +1,227 @@
+"""The operator as a process in a cluster: the Kubernetes API is its source, and where it tells.
+
+    every replica   watches, compiles, answers 421 where the leader is
+    the leader      streams to the proxies, writes statuses and events, brings the ledger its keys
+
+A replica that loses the Lease ends, and its next life stands by.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+from byway_process.logs import Level, Log, adopt_library_logs
+from byway_process.running import quieten_gc
+from byway_process.settings import SettingsError, address_of, read
+from byway_process.tls import ClientTls, ServerTls
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from byway_operator.api import Api
+from byway_operator.compile.catalogue.catalogue import load
+from byway_operator.compile.settings import Settings as CompileSettings
+from byway_operator.cycle import Cycle
+from byway_operator.kube.api import KubeApi, KubeError, connect
+from byway_operator.kube.elector import Elector
+from byway_operator.kube.events import EventWriter
+from byway_operator.kube.identity import TokenReviews
+from byway_operator.kube.lease import Candidate
+from byway_operator.kube.ledger_keys import LedgerKeys
+from byway_operator.kube.writer import StatusWriter
+from byway_operator.push.push import Hub
+from byway_operator.watch.cluster import ClusterSettings, ClusterSource
+from byway_operator.watch.cluster_inventory import views
+from byway_operator.watch.issuer import issuer_of
+from byway_operator.watch.triggers import Triggers
+
+FLUSH_S = 2.0
+
+
+class Settings(msgspec.Struct, frozen=True):
+    tls_cert: str
+    """File: the control stream's certificate, reloaded when it changes."""
+    tls_key: str
+    namespace: str
+    """The release's own."""
+    pod: str
+    """This replica's name, unlike any other's."""
+    address: str
+    """`host:port` of this replica's control stream: where the other replicas send who dials them while it leads."""
+    listen: str = "0.0.0.0:8443"
+    """For proxies: the control stream, by TLS."""
+    admin: str = "0.0.0.0:9090"
+    """Health and metrics."""
+    lease: str = "byway-operator"
+    proxy_service: str = "byway-proxy"
+    """Its EndpointSlices say which proxies there ought to be."""
+    proxy_service_account: str = "byway-proxy"
+    """Of the proxies, in the release's namespace."""
+    control_audience: str = "byway-control"
+    """Of the tokens by which proxies prove themselves."""
+    audience: str = "byway"
+    """Of the tokens by which callers prove themselves."""
+    trusted_namespaces: tuple[str, ...] = ()
+    """The platform's. None named: the release's own."""
+    watch_namespaces: tuple[str, ...] = ()
+    """None named: all."""
+    anonymous_namespace: str = ""
+    """Whoever brings no credential is this namespace. Empty: 401."""
+    allowed_cidrs: tuple[str, ...] = ()
+    """Private addresses that a `baseURL` may lead to all the same."""
+    ledger: str = ""
+    """`https://host:port`, to be brought the keys that proxies' tokens are signed with."""
+    ledger_ca: str = ""
+    kubeconfig: str = ""
+    """Empty: the pod's own ServiceAccount."""
+    drain_s: float = 2.0
+    log_level: Level = "info"
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsError."""
+    settings = read(Settings, environment)
+    address_of("BYWAY_LISTEN", settings.listen)
+    address_of("BYWAY_ADMIN", settings.admin)
+    address_of("BYWAY_ADDRESS", settings.address)
+    if settings.ledger and not settings.ledger.startswith("https://"):
+        raise SettingsError(f"BYWAY_LEDGER: want https://host:port, not {settings.ledger!r}")
+    return settings
+
+
+class Operator:
+    """All parts of one replica. `serve` runs them."""
+
+    def __init__(self, settings: Settings, api: KubeApi, log: Log) -> None:
+        self._settings, self._log = settings, log
+        self._triggers = self._new_triggers()
+        self._source = self._new_source(api)
+        candidate = Candidate(settings.pod, settings.address)
+        self.elector = Elector(api, settings.namespace, settings.lease, candidate, log, self._leads)
+        account = f"{settings.namespace}/{settings.proxy_service_account}"
+        identify = TokenReviews(api, settings.control_audience, account, log)
+        self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
+        self.events = EventWriter(api, log, settings.pod)
+        self.writer = StatusWriter(api, log, self.events)
+        self.cycle = Cycle(
+            self._source,
+            self.hub,
+            _compile_settings(settings),
+            load(),
+            log,
+            good={},
+            remember=lambda _: None,
+            teller=self.writer,
+        )
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Until `stop`, or until the Lease is another's. Raises OSError if an address cannot be had."""
+        settings, api = self._settings, Api(self.cycle, self.hub, self.writer.collect, self._collect)
+        tls = ServerTls(settings.tls_cert, settings.tls_key, self._log)
+        async with AsyncExitStack() as servers:
+            admin = address_of("BYWAY_ADMIN", settings.admin)
+            await servers.enter_async_context(listening(admin, api.admin_routes()))
+            stream = address_of("BYWAY_LISTEN", settings.listen)
+            await servers.enter_async_context(listening(stream, self.hub.routes(), tls.context))
+            async with asyncio.TaskGroup() as tasks:
+                parts = self.cycle.run(), self.writer.run(), tls.watch()
+                running = [tasks.create_task(part) for part in parts]
+                ends = [tasks.create_task(stop.wait()), tasks.create_task(self._reign())]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                await self._leave("shutdown" if stop.is_set() else "lost-lease")
+                for task in (*running, *ends):
+                    task.cancel()
+        self._log.info("the operator ends")
+
+    async def _reign(self) -> None:
+        """Wait for the Lease and lead; returns when it is lost."""
+        # Whoever has read nothing yet must not take it from one that has.
+        await self.cycle.begun.wait()
+        quieten_gc()
+        await self.elector.win()
+        async with asyncio.TaskGroup() as tasks:
+            bringing = tasks.create_task(self._bring_keys())
+            await self.elector.keep()
+            bringing.cancel()
+        self.writer.rest()
+
+    async def _bring_keys(self) -> None:
+        settings = self._settings
+        if settings.ledger:
+            tls = ClientTls(settings.ledger_ca, self._log, settings.tls_cert, settings.tls_key)
+            self._keys = LedgerKeys(settings.ledger, tls, self._log)
+            self._keys.bring(self.cycle.world.surroundings.issuer)
+            await self._keys.run()
+
+    def _leads(self, term: int) -> None:
+        self.hub.lead(term)
+        self.writer.lead()
+
+    async def _leave(self, why: Literal["shutdown", "lost-lease"]) -> None:
+        """What is known is told, then another may lead, then the proxies are asked to dial it."""
+        if self.elector.leading:
+            await self.writer.flush(FLUSH_S)
+        self.writer.rest()
+        await self.elector.release()
+        await self.hub.drain(why, self._settings.drain_s)
+
+    def _heard(self) -> None:
+        self.cycle.heard()
+
+    def _new_triggers(self) -> Triggers:
+        settings = self._settings
+        looked_at = views(settings.watch_namespaces, settings.namespace)
+        return Triggers(lambda: connect(settings.kubeconfig or None), looked_at, self._log, settings.proxy_service)
+
+    def _new_source(self, api: KubeApi) -> ClusterSource:
+        settings = self._settings
+        around = ClusterSettings(settings.namespace, settings.proxy_service, settings.watch_namespaces)
+        read_issuer = partial(issuer_of, audience=settings.audience)
+        return ClusterSource(api, self._triggers, around, self._log, read_issuer=read_issuer)
+
+    def _collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "byway_resync_pruned",
+            "Deletions that no watch told and a LIST found out",
+            value=self._source.resync_pruned,
+        )
+        yield CounterMetricFamily(
+            "byway_kopf_restarts", "Watches that ended and were begun anew", value=self._triggers.restarts
+        )
+
+
+@asynccontextmanager
+async def listening(
+    address: tuple[str, int], routes: list[web.RouteDef], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, *address, ssl_context=tls).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
+    """Raises OSError if it cannot begin."""
+    adopt_library_logs(log)
+    try:
+        async with KubeApi(await connect(settings.kubeconfig or None)) as api:
+            await Operator(settings, api, log).serve(stop)
+    except KubeError as error:
+        raise OSError(f"{error}; in a pod its ServiceAccount is taken, elsewhere BYWAY_KUBECONFIG") from error
+
+
+def _compile_settings(settings: Settings) -> CompileSettings:
+    return CompileSettings(
+        trusted_namespaces=settings.trusted_namespaces or (settings.namespace,),
+        anonymous_namespace=settings.anonymous_namespace or None,
+        strict=False,
+        allowed_cidrs=settings.allowed_cidrs,
+    )
