@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from byway_cli import printing
-from byway_cli.options import Form, Services, services
+from byway_cli.options import AllowedCidrs, Form, Services, allowed_cidrs, services
 from byway_cli.printing import Output
 
 
@@ -19,6 +19,7 @@ def check(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder your resources are in.")],
     output: Form = Output.table,
     service: Services = None,
+    allow_cidr: AllowedCidrs = None,
 ) -> None:
     """Judge a folder of resources, offline.
 
@@ -28,7 +29,7 @@ def check(
     # The compiler takes half a second to import, which no other command should pay.
     from byway_cli.verdicts import judge, read
 
-    lines = judge(read(directory), services(service))
+    lines = judge(read(directory), services(service), allowed_cidrs(allow_cidr))
     if output is not Output.table:
         printing.document([asdict(line) for line in lines], output)
     elif lines:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from byway_contract.reach import networks
 
 from byway_cli.errors import CommandError
 from byway_cli.printing import Output
@@ -18,6 +19,21 @@ Services = Annotated[
     list[str] | None,
     typer.Option("--service", metavar="NS/NAME:PORT=HOST:PORT", help="Where a Service is; repeatable."),
 ]
+
+
+AllowedCidrs = Annotated[
+    list[str] | None,
+    typer.Option("--allow-cidr", metavar="CIDR", help="A private network that a baseURL may lead to; repeatable."),
+]
+
+
+def allowed_cidrs(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Raises CommandError."""
+    try:
+        networks(given or ())
+    except ValueError as error:
+        raise CommandError(f"--allow-cidr: {error}") from error
+    return tuple(given or ())
 
 
 def services(given: Sequence[str] | None) -> dict[str, str]:

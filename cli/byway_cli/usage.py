@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from byway_contract.activity import BY
 
 from byway_cli import asking, printing
 from byway_cli.options import Dir, Form, State
@@ -16,9 +17,7 @@ _DOLLARS = ("cost", "billed", "absorbed")
 
 
 def usage(
-    by: Annotated[str, typer.Option(help="Group by: route, namespace, model, provider, account, day, request.")] = (
-        "route,provider,model"
-    ),
+    by: Annotated[str, typer.Option(help=f"Group by: {', '.join(BY)}.")] = "route,provider,model",
     since: Annotated[str | None, typer.Option(help="From this time on, RFC 3339.")] = None,
     until: Annotated[str | None, typer.Option(help="Before this time, RFC 3339.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,

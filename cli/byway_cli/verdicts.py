@@ -46,11 +46,12 @@ def read(directory: Path) -> World:
     return inventory.world()
 
 
-def judge(world: World, addresses: dict[str, str]) -> list[Line]:
+def judge(world: World, addresses: dict[str, str], allowed_cidrs: tuple[str, ...] = ()) -> list[Line]:
     """A line for each resource and each problem, in the order of files and lines."""
     settings = Settings(
         anonymous_namespace="default",
         allow_loopback=True,
+        allowed_cidrs=allowed_cidrs,
         # Told no address, Services are where a cluster has them.
         service_addresses=addresses or None,
     )

@@ -8,7 +8,7 @@ from byway_contract.records import Intent, Settle
 
 ATTEMPTS_PATH = "/v1/attempts"
 
-By = Literal["route", "namespace", "model", "provider", "account", "day", "request"]
+By = Literal["route", "namespace", "service_account", "model", "provider", "account", "day", "request"]
 BY: tuple[By, ...] = get_args(By)
 
 

@@ -16,6 +16,8 @@ class LastError(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float
     """Seconds since 1970."""
     status: int | None = None
+    why: str = ""
+    """Why no connection came about: a sentence of the proxy's own."""
 
 
 class EndpointReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,6 +33,13 @@ class EndpointReport(msgspec.Struct, frozen=True, omit_defaults=True):
     last_error: LastError | None = None
 
 
+class Quota(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider last said is left of its own limits, until they open again."""
+
+    requests_remaining: int | None = None
+    tokens_remaining: int | None = None
+
+
 class ProviderKeyReport(msgspec.Struct, frozen=True, omit_defaults=True):
     last_used: float | None = None
     """Seconds since 1970."""
@@ -39,6 +48,8 @@ class ProviderKeyReport(msgspec.Struct, frozen=True, omit_defaults=True):
     last_error: LastError | None = None
     requests: int = 0
     failures: int = 0
+    quota: Quota | None = None
+    """Where the provider says it."""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,4 +61,4 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     endpoints: dict[str, EndpointReport] = {}
     """By endpoint id; only those that were tried."""
     provider_keys: dict[str, ProviderKeyReport] = {}
-    """By account id; only those that were used."""
+    """By account id; only those that were used, or asked on the operator's behalf."""

@@ -61,6 +61,10 @@ class Account(_Object, frozen=True):
     in_cluster: bool = False
     quirks: tuple[str, ...] = ()
     """Known deviations of the provider, each a word of `dialects`."""
+    verify: str = "/models"
+    """Path, below `base_url`, of the cheapest GET that wants the credential. Empty: there is none."""
+    verify_headers: dict[str, str] = {}
+    """For that call, in place of what `auth` says; `{credential}` stands for the credential."""
 
 
 class Endpoint(_Object, frozen=True):
@@ -212,6 +216,14 @@ class Credential(_Object, frozen=True):
     """The company's credential at a provider. Id: the account's."""
 
     value: Secret
+
+
+def way(account: Account, credential: Credential | None) -> tuple[object, ...]:
+    """What a provider's word of a credential holds for: with any of this another, it has to be asked anew."""
+    return (
+        credential, account.base_url, account.auth, account.headers, account.ca_bundle, account.in_cluster,
+        account.verify, account.verify_headers,
+    )  # fmt: skip
 
 
 class Budget(_Object, frozen=True):

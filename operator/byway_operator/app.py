@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from byway_contract.reach import networks
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
 from byway_process.settings import SettingsError, read
@@ -32,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True):
     """How many there ought to be: one without a stream counts as missing."""
     services: tuple[str, ...] = ()
     """`namespace/name:port=host:port`: where a Service is on this machine."""
+    allowed_cidrs: tuple[str, ...] = ()
+    """Private networks that a `baseURL` may lead to."""
     namespace: str = "default"
     """Of manifests that name none; trusted, and the namespace of callers without a credential."""
     drain_s: float = 2.0
@@ -42,6 +45,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError."""
     settings = read(Settings, environment)
     addresses(settings.services)
+    try:
+        networks(settings.allowed_cidrs)
+    except ValueError as error:
+        raise SettingsError(f"BYWAY_ALLOWED_CIDRS: {error}") from error
     return settings
 
 
@@ -82,6 +89,7 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         anonymous_namespace=settings.namespace,
         strict=True,
         allow_loopback=True,
+        allowed_cidrs=settings.allowed_cidrs,
         service_addresses=addresses(settings.services),
     )
     cycle = Cycle(source, hub, compile_settings, load(), log, good=memory.good, remember=remember)

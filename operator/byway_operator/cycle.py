@@ -25,6 +25,7 @@ from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import Key, Manifest, World
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
+from byway_operator.tell.proofs import Proofs
 from byway_operator.tell.summary import Summary, summarize
 from byway_operator.tell.tell import status_of
 from byway_operator.watch.shrink import believe
@@ -91,6 +92,7 @@ class Cycle:
         """Of which life of each object `statuses` speaks."""
         self._led = False
         """Whether `statuses` were said to anybody."""
+        self._proofs = Proofs()
         self.world = World({})
         self.statuses: dict[Key, Status] = {}
         self.compiles = 0
@@ -160,6 +162,7 @@ class Cycle:
         self.world, self._compiled = world, compiled
         if world.proxies is not None:
             self._hub.expect(world.proxies)
+        self._proofs.know(compiled.sections, time.time())
         self._hub.publish(compiled)
         self._settle()
         self._tell()
@@ -199,6 +202,7 @@ class Cycle:
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
         complete = len(reports) == len(fleet.proxies) and not fleet.awaited
         self._summary = summarize(reports, self._summary, now, complete)
+        self._prove(now)
         self.statuses = {
             key: status_of(
                 verdict,
@@ -234,6 +238,11 @@ class Cycle:
             event = fallen_through(verdict, self.world.manifests[verdict.key].uid, table)
             if event is not None:
                 teller.happened(event)
+
+    def _prove(self, now: float) -> None:
+        due = self._proofs.due(self._summary.accounts, now)
+        if due and self._hub.ask(due):
+            self._proofs.asked(due, now)
 
     def _say(self, world: World, compiled: Compiled) -> None:
         """What changed, for whoever watches this process; a resource's status says the same."""

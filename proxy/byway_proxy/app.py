@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 from aiohttp.web_runner import BaseSite
+from byway_contract.reach import Fence
 from byway_contract.report import Report
 from byway_contract.stream import Pod
-from byway_contract.table import Table
+from byway_contract.table import Account, Egress, Table, TableError, way
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
 from byway_process.settings import SettingsError, address_of, read
@@ -29,9 +30,11 @@ from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
 from byway_proxy.carry.job import Means, Patience
+from byway_proxy.carry.proving import Prover
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client, egress_of
+from byway_proxy.carry.upstream.dialing import guarded_by
 from byway_proxy.choose.health import Health
 from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.control.control import Control, ControlSettings
@@ -86,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True):
     keep: str = ""
     """A folder on a memory-backed file system for the last good table."""
     egress_proxy: str = ""
-    """`http://[user:password@]host:port` that every provider is reached through."""
+    """`http://[user:password@]host:port` that providers are reached through; Services in the cluster are not."""
     drain_s: float = 30.0
     """How long requests under way may take when the process is asked to end."""
     connect_s: float = 3.0
@@ -148,7 +151,8 @@ class Proxy:
         self.shipper = Shipper(self.records, _ledger(settings, log), log)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
-        self.client = Client(egress_proxy=egress)
+        self._fence = Fence(Egress())
+        self.client = Client(guard=guarded_by(self._fence), egress_proxy=egress)
         self.deadlines = Deadlines(loop)
         self.means = Means(
             client=self.client,
@@ -163,6 +167,14 @@ class Proxy:
             random_bytes=Chance(),
             patience=_patience(settings),
         )
+        self.prover = Prover(
+            self.client,
+            self.health,
+            lambda: self.serving.table,
+            lambda: self.control.report_now(),
+            loop.time,
+            time.time,
+        )
         self.control = self._new_control()
         self.server = self._new_server()
 
@@ -173,7 +185,7 @@ class Proxy:
             ending.callback(self.deadlines.close)
             ending.push_async_callback(self.client.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = self.control.run(), self.shipper.run(), self._look_after_itself()
+                parts = self.control.run(), self.shipper.run(), self.prover.run(), self._look_after_itself()
                 running = [tasks.create_task(part) for part in parts]
                 await self._listen_for_admin(ending)
                 listeners = await self._bind()
@@ -200,7 +212,13 @@ class Proxy:
                 wait.cancel()
 
     async def _apply(self, table: Table) -> None:
+        fence, before = _fence(table), self.serving.table
         self.serving.swap(table)
+        if fence.egress != self._fence.egress:
+            self._fence = fence
+            self.client.guard_by(guarded_by(fence))
+        if before is not None:
+            self.health.renew(_renewed(before, table))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
         self._live_since = asyncio.get_running_loop().time()
@@ -270,6 +288,7 @@ class Proxy:
             self._apply,
             self._report,
             on_fleet=self._shared_by,
+            on_verify=self.prover.ask,
             keep=keep,
         )
 
@@ -323,18 +342,41 @@ class Proxy:
 
     async def _look_after_itself(self) -> None:
         """How late the loop runs, what the log owes, and whether the operator should hear something new."""
-        told, tell_at = 0, 0.0
+        told, refusals, tell_at = 0, 0, 0.0
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
             self._lag_s = max(loop.time() - due, 0.0)
             self.meter.catch_up()
-            if self.meter.settled != told and loop.time() >= tell_at:
-                told = self.meter.settled
+            urgent = self.health.refusals != refusals
+            if self.meter.settled != told and (urgent or loop.time() >= tell_at):
+                told, refusals = self.meter.settled, self.health.refusals
                 # A report of thousands of endpoints is not for every second.
                 tell_at = loop.time() + max(self._settings.report_gap_s, self.health.tried / 100)
                 self.control.report_now()
+
+
+def _renewed(before: Table, after: Table) -> list[str]:
+    """Accounts of which what a provider said before proves nothing any more."""
+    return [
+        name
+        for name, account in after.accounts.items()
+        if name in before.accounts
+        and (before.egress != after.egress or _way(before, before.accounts[name]) != _way(after, account))
+    ]
+
+
+def _way(table: Table, account: Account) -> tuple[object, ...]:
+    return way(account, table.credentials[account.credential] if account.credential is not None else None)
+
+
+def _fence(table: Table) -> Fence:
+    """Raises TableError."""
+    try:
+        return Fence(table.egress)
+    except ValueError as error:
+        raise TableError("policies/egress", str(error)) from error
 
 
 async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ from byway_contract.table import Anonymous, Identity, Issuer, Table
 from canary import KEY
 from fakes.provider import FakeProvider
 
-BEARER = "Bearer"
+HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
 def fresh(namespace: str = "default", name: str = "app", **changes: Any) -> str:
@@ -31,7 +31,7 @@ def known_by(table: Table, known: Issuer | None = None, anonymous: str | None = 
 
 
 async def ask(proxy: Gateway, credential: str | None, header: str = "Authorization") -> Any:
-    said = f"{BEARER} {credential}" if header == "Authorization" else credential
+    said = f"Bearer {credential}" if header == "Authorization" else credential
     return await proxy.ask(headers={} if credential is None else {header: str(said)})
 
 
@@ -138,21 +138,16 @@ def test_openais_client_reads_its_token_anew_for_each_request(tmp_path: Path) ->
     """kubelet writes a new token into the file before the old one ends."""
     file = tmp_path / "token"
 
-    async def read() -> str:
-        return file.read_text()
-
     async def tell() -> None:
         async with FakeProvider() as a, gateway(tmp_path, known_by(one_route(a))) as proxy:
-            client = openai.AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key=read, max_retries=0)
-            async with client:
+            client = openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=file.read_text, max_retries=0)
+            with client:
                 for name in ("app", "other"):
                     file.write_text(fresh(name=name))
-                    await client.chat.completions.create(
-                        model="smart", messages=[{"role": "user", "content": "Hi"}]
-                    )
+                    await asyncio.to_thread(client.chat.completions.create, model="smart", messages=HELLO)
                 file.write_text(fresh(exp=int(time.time()) - 1))
                 with pytest.raises(openai.AuthenticationError, match="has expired"):
-                    await client.models.list()
+                    await asyncio.to_thread(client.models.list)
             assert [intent.service_account for intent, _ in proxy.settled()] == ["app", "other"]
 
     asyncio.run(tell())

@@ -38,6 +38,6 @@ def test_the_guides_program_is_one() -> None:
 def test_every_reason_that_the_guide_names_is_one_that_callers_read() -> None:
     source = "".join(inspect.getsource(module) for module in (tokens, admit))
     rows = re.findall(r"^\| (it[ s].*?|no .*?|this .*?) \|", GUIDE.read_text(), re.MULTILINE)
-    assert len(rows) == 10
+    assert len(rows) == 9
     for row in rows:
         assert row.split(";")[0].replace(AUDIENCE, "{self._audience}") in source

@@ -19,7 +19,7 @@ import typer
 
 from byway_cli import asking, printing
 from byway_cli.errors import CommandError
-from byway_cli.options import Services, services
+from byway_cli.options import AllowedCidrs, Services, allowed_cidrs, services
 from byway_cli.up import layout
 from byway_cli.up.children import Children, NotReadyError, Plan
 from byway_cli.up.layout import Layout, Running, RunningProxy
@@ -38,6 +38,7 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8080,
     state: Annotated[Path | None, typer.Option(help="Where state is kept. [default: your state folder]")] = None,
     service: Services = None,
+    allow_cidr: AllowedCidrs = None,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running answers get at the end.")] = DRAIN_S,
     log: Annotated[LogFormat, typer.Option(help="How the processes' lines are shown.")] = LogFormat.human,
 ) -> None:
@@ -46,11 +47,11 @@ def up(
     It listens on 127.0.0.1 alone. Saving a file in DIR applies it; so does removing one. Exit code 0 after the
     first Ctrl-C, which lets running answers end; 130 after a second one, which does not.
     """
-    addresses = services(service)
+    addresses, cidrs = services(service), allowed_cidrs(allow_cidr)
     house = layout.lay_out(directory, state, os.environ)
     layout.make(house)
     with layout.held(house), _reserved(port) as chosen:
-        code = asyncio.run(_serve(Wish(directory, proxies, chosen, addresses, drain), house, voice(log)))
+        code = asyncio.run(_serve(Wish(directory, proxies, chosen, addresses, drain, cidrs), house, voice(log)))
     raise typer.Exit(code)
 
 
@@ -64,6 +65,7 @@ class Wish:
     services: Mapping[str, str] = field(default_factory=dict)
     """`namespace/name:port` → `host:port`."""
     drain_s: float = DRAIN_S
+    allowed_cidrs: tuple[str, ...] = ()
 
 
 def plans(
@@ -87,6 +89,7 @@ def plans(
                 "operator", "byway_operator folder", operator, END_WITHIN_S,
                 source=wish.directory.resolve(), state=house.state / "operator",
                 proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())),
+                allowed_cidrs=",".join(wish.allowed_cidrs),
             )
         ],
         [

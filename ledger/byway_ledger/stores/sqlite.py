@@ -46,6 +46,7 @@ _MOVE = (
 _BY: dict[By, str] = {
     "route": "route",
     "namespace": "namespace",
+    "service_account": "service_account",
     "model": "model",
     "provider": "provider",
     "account": "account",

@@ -145,6 +145,8 @@ def _account(key: Key, resource: ProviderKey, provider: Provider, url: str) -> A
         regions=tuple(sorted(facts.regions)) if facts else provider.regions if direct else (),
         in_cluster=spec.service_ref is not None,
         quirks=provider.quirks,
+        verify=provider.verify,
+        verify_headers=provider.verify_headers,
     )
 
 

@@ -1,12 +1,13 @@
 """Where a request goes: the base URL of an account, and of a Service in the cluster.
 
-A `baseURL` is written by a tenant and dialled by the proxy, which stands where the tenant does not: so an address
-that only the proxy can reach is refused. Names are not resolved here; that is for the proxy, when it dials.
+A `baseURL` that shows an address which may not be called is refused here, by the rule of the contract's `reach`.
+Names are not resolved; that is for the proxy, which asks the same rule when it dials.
 """
 
-import ipaddress
 import re
 from urllib.parse import urlsplit
+
+from byway_contract.reach import Address, parsed, told
 
 from byway_operator.compile.catalogue.catalogue import Provider
 from byway_operator.compile.faults import NotAccepted, Unresolved
@@ -14,6 +15,8 @@ from byway_operator.compile.settings import Settings
 from byway_operator.resources.provider_key import ProviderKeySpec
 from byway_operator.resources.shared import ServiceRef
 
+# Old resolvers read `127.1`, `0x7f000001` and `2130706433` as addresses.
+_DISGUISED = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
 _METADATA = ("metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal")
 
 
@@ -64,18 +67,14 @@ def _check(url: str, settings: Settings) -> None:
         raise _refused("Invalid", "want the host in ASCII: xn--… for other letters")
     if settings.service_addresses is None and _in_cluster(host):
         raise _refused("NotPermitted", f"{host} is a name of the cluster's own; write serviceRef instead")
-    where = _kind(host)
-    if where == "loopback" and settings.allow_loopback:
-        return
-    if where == "loopback":
-        raise _refused(
-            "NotPermitted", f"{host} is the proxy itself; for a Service in the cluster write serviceRef instead"
-        )
-    if where is not None:
-        raise _refused(
-            "NotPermitted",
-            f"{host} is a {where} address; for a Service in the cluster write serviceRef, else a host name",
-        )
+    if host in _METADATA:
+        raise _refused("NotPermitted", f"{host} is {told('metadata')}")
+    if _DISGUISED.fullmatch(host) and _address(host) is None:
+        raise _refused("NotPermitted", f"{host} is an address in disguise; write it as 192.0.2.1")
+    address = _address(host)
+    ground = settings.fence.against(address, "url") if address is not None else None
+    if ground is not None:
+        raise _refused("NotPermitted", f"{host} is {told(ground)}")
 
 
 def _in_cluster(host: str) -> bool:
@@ -85,24 +84,14 @@ def _in_cluster(host: str) -> bool:
     return one_word or "svc" in labels[2:] or host.endswith((".cluster.local", ".local"))
 
 
-def _kind(host: str) -> str | None:
-    """What makes a host unfit; None is fine."""
+def _address(host: str) -> Address | None:
+    """The address that a host is; None: it is a name."""
     if host == "localhost" or host.endswith(".localhost"):
-        return "loopback"
-    if host in _METADATA:
-        return "metadata"
+        return parsed("127.0.0.1")
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        return parsed(host)
     except ValueError:
-        # Old resolvers read `127.1`, `0x7f000001` and `2130706433` as addresses.
-        return "disguised" if re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*", host) else None
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_loopback:
-        return "loopback"
-    if address.is_link_local:
-        return "link-local"
-    return None if address.is_global and not address.is_multicast else "private"
+        return None
 
 
 def _refused(reason: str, what: str) -> NotAccepted:

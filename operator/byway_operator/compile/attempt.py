@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from byway_contract.table import Anonymous, Egress, Tenancy
+from byway_contract.table import Anonymous, Tenancy
 
 from byway_operator.compile import secrets
 from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
@@ -189,7 +189,7 @@ def _assemble(made: Attempt) -> None:
 
 def _add_platform(table: Assembly, settings: Settings, surroundings: Surroundings) -> None:
     table.add("policies", "tenancy", Tenancy(tuple(sorted(set(settings.trusted_namespaces)))))
-    table.add("policies", "egress", Egress(tuple(sorted(set(settings.allowed_cidrs))), settings.allow_loopback))
+    table.add("policies", "egress", settings.egress)
     if settings.anonymous_namespace is not None:
         table.add("callers", "anonymous", Anonymous(settings.anonymous_namespace))
     if surroundings.issuer is not None:

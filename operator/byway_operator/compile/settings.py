@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+
+from byway_contract.reach import Fence
+from byway_contract.table import Egress
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,15 @@ class Settings:
     """Private addresses that `baseURL` may lead to all the same: what the cluster's admin listed."""
     service_addresses: Mapping[str, str] | None = None
     """`namespace/name:port` → `host:port`, on one machine. None: in a cluster, which has names for Services."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a CIDR that is none: no proxy could obey it."""
+        _ = self.fence
+
+    @cached_property
+    def egress(self) -> Egress:
+        return Egress(tuple(sorted(set(self.allowed_cidrs))), self.allow_loopback)
+
+    @cached_property
+    def fence(self) -> Fence:
+        return Fence(self.egress)

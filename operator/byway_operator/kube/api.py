@@ -21,6 +21,8 @@ CREDENTIAL_LABEL = "byway.dev/credential"
 PAGE = 500
 """Objects in one answer of a LIST."""
 REQUEST_S = 30.0
+# The second is what the signing keys are served as, and they are refused to whoever asks for plain JSON alone.
+ACCEPT = "application/json, application/jwk-set+json"
 
 Object = Mapping[str, Any]
 """An object as the API gives it."""
@@ -152,7 +154,7 @@ class KubeApi:
         content_type: str = "application/json",
     ) -> Object:
         """Raises KubeError."""
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": ACCEPT, "Content-Type": content_type}
         try:
             prepared = await self._client.param_serialize(
                 verb, path, None, list((query or {}).items()), headers, body, auth_settings=["BearerToken"]

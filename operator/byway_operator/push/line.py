@@ -10,7 +10,18 @@ from functools import cached_property
 
 from aiohttp import web
 from byway_contract.report import Report
-from byway_contract.stream import Drain, Fleet, Hello, Nack, Same, Snapshot, Welcome, encode, encode_snapshot
+from byway_contract.stream import (
+    Drain,
+    Fleet,
+    Hello,
+    Nack,
+    Same,
+    Snapshot,
+    Verify,
+    Welcome,
+    encode,
+    encode_snapshot,
+)
 from byway_contract.table import SCHEMA
 
 from byway_operator.compile.verdict import Compiled
@@ -74,6 +85,8 @@ class Line:
         self._proxies = welcome.proxies
         self._fleet: Fleet | None = None
         self._drain: Drain | None = None
+        self._verify: dict[str, None] = {}
+        self._verifies = 0
         self._wake = asyncio.Event()
         now = asyncio.get_running_loop().time()
         self._ping_at = now + pace.ping_s
@@ -100,6 +113,10 @@ class Line:
             return
         self._proxies = proxies
         self._fleet = Fleet(proxies)
+        self._wake.set()
+
+    def verify(self, provider_keys: tuple[str, ...]) -> None:
+        self._verify |= dict.fromkeys(provider_keys)
         self._wake.set()
 
     def drain(self, order: Drain) -> None:
@@ -147,8 +164,12 @@ class Line:
     async def _say_small(self) -> None:
         drain, self._drain = self._drain, None
         fleet, self._fleet = self._fleet, None
+        verify, self._verify = self._verify, {}
         if fleet is not None:
             await self._ws.send_str(encode(fleet))
+        if verify:
+            self._verifies += 1
+            await self._ws.send_str(encode(Verify(str(self._verifies), tuple(verify))))
         if drain is not None:
             await self._ws.send_str(encode(drain))
 

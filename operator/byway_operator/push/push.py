@@ -92,6 +92,8 @@ class Hub:
         self._expected: Expected = None
         self._away: dict[str, float] = {}
         """Pods that ought to hold the table and have not said what they hold since they dialled, and since when."""
+        self._asked = 0
+        """The seat that was last asked to prove something."""
         self._latest: Published | None = None
         self._settled: Published | None = None
         self._rollout: deciding.Rollout | None = None
@@ -161,6 +163,19 @@ class Hub:
             since = {name: self._away.get(name, _now()) for name in known}
             self._away = {name: at for name, at in since.items() if name in self._away or name not in here}
             self._recount()
+
+    def ask(self, provider_keys: tuple[str, ...]) -> bool:
+        """Have one proxy that serves the newest table prove these accounts' credentials; another one each time.
+
+        False: there is none just now. What comes of it is in that proxy's reports.
+        """
+        digest = self._latest.hash if self._latest is not None else None
+        able = sorted(line.id for line in self._lines.values() if line.acked == digest and line.view.counts)
+        if digest is None or not able:
+            return False
+        self._asked = next((number for number in able if number > self._asked), able[0])
+        self._lines[self._asked].verify(provider_keys)
+        return True
 
     def fleet(self) -> FleetView:
         views = tuple(line.view for line in self._lines.values())

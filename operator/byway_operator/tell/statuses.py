@@ -85,6 +85,15 @@ class CredentialTold(Told):
     """When the provider last accepted it, to half a minute."""
 
 
+class QuotaTold(Told):
+    """What the provider last said is left of its own limits, until they open again."""
+
+    requests_remaining: Annotated[int, Field(ge=0)] | None = None
+    """Requests."""
+    tokens_remaining: Annotated[int, Field(ge=0)] | None = None
+    """Tokens."""
+
+
 class ProviderKeyStatus(StatusTold):
     """What became of the key, by the operator and by the proxies' own word."""
 
@@ -96,6 +105,8 @@ class ProviderKeyStatus(StatusTold):
     """Share of recent attempts that failed: 0.4%."""
     credential: CredentialTold | None = None
     """What is known of the credential itself."""
+    quota: QuotaTold | None = None
+    """What the provider last said is left of its own limits, where it says so."""
 
 
 STATUSES: Mapping[str, type[StatusTold]] = {"ModelRoute": ModelRouteStatus, "ProviderKey": ProviderKeyStatus}

@@ -8,7 +8,7 @@ for those that must not follow every twitch.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from byway_contract.report import EndpointReport, LastError, ProviderKeyReport, Report
+from byway_contract.report import EndpointReport, LastError, ProviderKeyReport, Quota, Report
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class AccountHealth:
     last_error: LastError | None = None
     requests: int = 0
     error_rate: float = 0.0
+    quota: Quota | None = None
+    """As the proxy that used it last was told."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def _account(said: list[ProviderKeyReport], error_rate: float | None) -> Account
         _latest(report.last_error for report in said),
         requests,
         error_rate if error_rate is not None else failures / requests if requests else 0.0,
+        max(said, key=lambda report: (report.quota is not None, report.last_used or 0.0)).quota,
     )
 
 

@@ -12,6 +12,8 @@ is half a minute old, a duration by a tenth.
 
 from typing import Any
 
+from byway_contract.report import Quota
+
 from byway_operator.compile.verdict import Condition, Verdict
 from byway_operator.push.fleet import FleetView
 from byway_operator.resources.manifest import Manifest
@@ -100,8 +102,16 @@ def _of_provider_key(
     verified = _coarse_time(account.last_ok if account else None, credential.get("verifiedAt"))
     if verified:
         fields["credential"] = {"verifiedAt": verified}
+    quota = _quota(account.quota) if account is not None and account.quota else (previous or {}).get("quota")
+    if quota:
+        fields["quota"] = quota
     same_form = (previous or {}).get("observedGeneration") == verdict.generation
     return [("Valid", valid(account, previous if same_form else None))], fields
+
+
+def _quota(quota: Quota) -> dict[str, int]:
+    said = {"requestsRemaining": quota.requests_remaining, "tokensRemaining": quota.tokens_remaining}
+    return {name: left for name, left in said.items() if left is not None}
 
 
 def duration(milliseconds: float) -> str:

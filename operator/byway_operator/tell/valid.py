@@ -1,4 +1,4 @@
-"""Valid: does the provider take this credential? By live traffic, so it costs nobody a request."""
+"""Valid: does the provider take this credential? By live traffic, and where there is none by a proxy that asked."""
 
 from byway_contract.report import LastError
 
@@ -6,17 +6,20 @@ from byway_operator.compile.verdict import Condition
 from byway_operator.tell.conditions import Status, earlier, rfc3339
 from byway_operator.tell.summary import AccountHealth
 
-# A connection that breaks now and then says nothing of a credential that worked a minute ago.
-UNREACHABLE_S = 60.0
+# A connection that breaks now and then says nothing of a credential that worked a minute ago; nor does a 403, which
+# may be for one model that the account may not use while the others work.
+DOUBT_S = 60.0
 
-# Words of the proxy's `choose.trouble`. `forbidden` is none of them: it is one model that the account may not use.
-_UNREACHED = frozenset({"connect", "timeout"})
+# Words of the proxy's `choose.trouble`.
+_UNREACHED = frozenset({"connect", "timeout", "reset"})
 
 
 def valid(account: AccountHealth | None, previous: Status | None) -> Condition:
     """Other errors (429, 5xx) neither prove nor refute a credential."""
     if account is None or (account.last_ok is None and account.last_error is None):
-        return _before(previous) or Condition("Unknown", "Unverified", "no request has used it yet")
+        return _before(previous) or Condition(
+            "Unknown", "Unverified", "no request has used it yet, and no proxy could prove it"
+        )
     error = account.last_error
     refuted = _refuted(error) if error is not None and error.at > (account.last_ok or 0.0) else None
     if refuted is not None and error is not None and _counts(refuted, error, account):
@@ -34,14 +37,32 @@ def _refuted(error: LastError) -> Condition | None:
         return Condition(
             "False", "PaymentRequired", f"the provider wants to be paid since {at}: top the account up"
         )
+    if error.kind == "forbidden" or error.status == 403:
+        return Condition(
+            "False",
+            "Unauthorized",
+            f"the provider forbids what it is used for since {at}: check what the key may do",
+        )
+    if error.kind == "off_limits":
+        return Condition("False", "Unreachable", f"it is not called: {error.why}")
     if error.status is None and error.kind in _UNREACHED:
-        return Condition("False", "Unreachable", f"no answer from the provider at {at} ({error.kind})")
+        return Condition(
+            "False", "Unreachable", f"no answer from the provider at {at} ({error.why or _SAYS[error.kind]})"
+        )
     return None
+
+
+_SAYS = {
+    "connect": "no connection",
+    "timeout": "it took too long",
+    "reset": "it closed the connection",
+}
 
 
 def _counts(refuted: Condition, error: LastError, account: AccountHealth) -> bool:
     """One broken connection is not an unreachable provider; one 401 after the last answer is a dead credential."""
-    return refuted.reason != "Unreachable" or account.last_ok is None or error.at - account.last_ok >= UNREACHABLE_S
+    certain = error.kind in ("unauthorized", "payment_required", "off_limits") or error.status in (401, 402)
+    return certain or account.last_ok is None or error.at - account.last_ok >= DOUBT_S
 
 
 def _before(previous: Status | None) -> Condition | None:

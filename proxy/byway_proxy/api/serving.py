@@ -24,6 +24,10 @@ class Serving:
         return self._live is not None
 
     @property
+    def table(self) -> Table | None:
+        return self._live[0].table if self._live is not None else None
+
+    @property
     def hash(self) -> str | None:
         return self._live[0].table.hash if self._live is not None else None
 

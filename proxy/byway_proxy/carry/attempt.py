@@ -92,6 +92,8 @@ class Attempt:
         except BaseException:
             self.settle("failed", answered=False, reason="bug")
             raise
+        if self.exchange.status:
+            self._means.health.heard(self._place, self.exchange.by_name)
         if refused is None:
             self._means.health.answered(self._place, self._means.now(), self.first_token_ms)
             return Answered()
@@ -236,7 +238,7 @@ class Attempt:
     def _fail(self, refused: Refused) -> None:
         means, said = self._means, self.stream or self.whole
         assert self._place is not None
-        trouble = Trouble(refused.kind, refused.status, refused.retry_after_s)
+        trouble = Trouble(refused.kind, refused.status, refused.retry_after_s, refused.why)
         means.health.failed(self._place, trouble, means.now(), means.dice)
         usage = said.usage if said is not None else None
         counted: tuple[Usage, UsageFrom] = (usage, "provider") if usage is not None else (Usage(), "unknown")

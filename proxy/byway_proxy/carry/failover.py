@@ -14,6 +14,7 @@ second provider's answer cannot be appended to it. `Left` (the client went) ends
     5xx, overload, a provider's timeout                the next; the same only if there is no other, after a pause
     reset, slow, bad or empty answer, 429, our         the next, at once
       credential, model missing
+    its address may not be called                      the next
     at its cap, too dear for the budget                the next; it was not asked, so it is no attempt
     400, 413, 422                                      given up: another would say the same
     context too long, content refused                  another *model* of the chain, or given up
@@ -50,6 +51,8 @@ class Refused(Struct, frozen=True, gc=False):
     retry_after_s: float | None = None
     sent: bool = True
     """False: not a byte of the request left us, so the same endpoint may be tried again."""
+    why: str = ""
+    """Why no connection came about, in a sentence of ours."""
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -160,7 +163,7 @@ class Failover:
         return self._give_up() if following is None else self._go(following, 0.0)
 
     def _same_may_help(self, fact: Refused) -> bool:
-        if self._tries > 1 or fact.kind in NOT_ASKED:
+        if self._tries > 1 or fact.kind in NOT_ASKED or fact.kind == "off_limits":
             return False
         if fact.kind == "connect" or not fact.sent:
             return True

@@ -16,6 +16,7 @@ Ending = Kind | Literal["left"]
 
 TOLD: dict[Ending, tuple[int, str, str]] = {
     "connect": (502, "provider_unavailable", "could not be reached"),
+    "off_limits": (502, "provider_unavailable", "has an address that may not be called"),
     "reset": (502, "provider_unavailable", "closed the connection"),
     "server_error": (502, "provider_unavailable", "failed"),
     "overloaded": (503, "provider_overloaded", "is overloaded"),

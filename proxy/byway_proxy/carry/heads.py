@@ -7,6 +7,8 @@ from byway_proxy.carry.upstream.origins import Origin, origin_of
 
 _FORBIDDEN = frozenset("\r\n\0")
 _VERSION = "byway/0.1"
+_CREDENTIAL = "{credential}"
+"""In `verify_headers`."""
 
 
 class Head(Struct, frozen=True, gc=False):
@@ -32,14 +34,41 @@ class Heads:
         return self._heads[account_id]
 
 
+def proof_head(account_id: str, table: Table, *, with_credential: bool = True) -> Head:
+    """The whole head of an account's cheapest authenticated call. Raises TableError."""
+    account = table.accounts[account_id]
+    origin, prefix = _where(account_id, account)
+    credential = _credential(account, table) if with_credential else ""
+    lines = [
+        f"GET {prefix}{account.verify} HTTP/1.1",
+        f"Host: {origin.authority}",
+        f"User-Agent: {_VERSION}",
+        "Accept: application/json",
+        "Accept-Encoding: identity",
+        *(f"{name}: {value}" for name, value in account.headers.items()),
+        *_proof(account, credential),
+        "",
+        "",
+    ]
+    return Head(origin, _joined(account_id, lines), credential)
+
+
+def _proof(account: Account, credential: str) -> list[str]:
+    if not account.verify_headers:
+        return _authorization(account, credential)
+    said = account.verify_headers.items()
+    return [
+        f"{name}: {value.replace(_CREDENTIAL, credential)}"
+        for name, value in said
+        if credential or _CREDENTIAL not in value
+    ]
+
+
 def _head(account_id: str, account: Account, table: Table) -> Head:
-    try:
-        origin, prefix = origin_of(account.base_url, account.ca_bundle)
-    except ValueError as error:
-        raise TableError(f"accounts/{account_id}", f"base_url: {error}") from error
+    origin, prefix = _where(account_id, account)
     credential = _credential(account, table)
     lines = [
-        f"POST {prefix.rstrip('/')}/chat/completions HTTP/1.1",
+        f"POST {prefix}/chat/completions HTTP/1.1",
         f"Host: {origin.authority}",
         f"User-Agent: {_VERSION}",
         "Accept: application/json, text/event-stream",
@@ -49,11 +78,22 @@ def _head(account_id: str, account: Account, table: Table) -> Head:
         *_authorization(account, credential),
         "Content-Length: ",
     ]
+    return Head(origin, _joined(account_id, lines), credential)
+
+
+def _where(account_id: str, account: Account) -> tuple[Origin, str]:
+    try:
+        return origin_of(account.base_url, account.ca_bundle, "service" if account.in_cluster else "url")
+    except ValueError as error:
+        raise TableError(f"accounts/{account_id}", f"base_url: {error}") from error
+
+
+def _joined(account_id: str, lines: list[str]) -> bytes:
     for line in lines:
         if not _FORBIDDEN.isdisjoint(line) or not line.isascii():
             section = "credentials" if line.startswith(("Authorization", "api-key")) else "accounts"
             raise TableError(f"{section}/{account_id}", "holds a character that no HTTP header may hold")
-    return Head(origin, "\r\n".join(lines).encode(), credential)
+    return "\r\n".join(lines).encode()
 
 
 def _credential(account: Account, table: Table) -> str:

@@ -9,14 +9,13 @@ from byway_proxy.choose.trouble import Kind
 
 Headers = list[tuple[bytes, bytes]]
 
-# What our client met, as health and failover call it. A forbidden address is nobody's fault at the provider's, but
-# no request reached it either.
+# What our client met, as health and failover call it.
 _KINDS: dict[FailureKind, Kind] = {
     "dns": "connect",
     "refused": "connect",
     "tls": "connect",
     "connect_timeout": "connect",
-    "forbidden": "connect",
+    "forbidden": "off_limits",
     "proxy": "connect",
     "reset": "reset",
     "eof": "reset",
@@ -26,8 +25,12 @@ _KINDS: dict[FailureKind, Kind] = {
 }
 
 
+_UNREACHED: tuple[Kind, ...] = ("connect", "off_limits")
+
+
 def by_failure(failure: Failure) -> Refused:
-    return Refused(_KINDS[failure.kind], sent=failure.sent)
+    kind = _KINDS[failure.kind]
+    return Refused(kind, sent=failure.sent, why=str(failure) if kind in _UNREACHED else "")
 
 
 def by_error(status: int, error: ProviderError | None, headers: Headers, wall: float) -> Refused:

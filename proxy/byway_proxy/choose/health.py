@@ -11,6 +11,7 @@ Nothing is dropped for its health, only put last: when all of them are out, tryi
 Reads no clock and throws no dice: `now` (seconds, monotonic) and `dice` are arguments. Each proxy has its own.
 """
 
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Protocol
 
@@ -58,6 +59,8 @@ class Health:
         # The few that need a second look: usually both are empty, and standing costs next to nothing.
         self._troubled: dict[str, EndpointHistory] = {}
         self._resting_accounts: dict[str, Rest] = {}
+        self.refusals = 0
+        """How often a provider refused a credential: news that should not wait."""
 
     @property
     def proxies(self) -> int:
@@ -148,6 +151,10 @@ class Health:
         if attempt.trial:
             state.on_trial = False
 
+    def heard(self, attempt: Attempt, head: Mapping[bytes, bytes]) -> None:
+        """The headers of an answer, whatever it was."""
+        attempt.account.head = head
+
     def answered(self, attempt: Attempt, now: float, first_token_ms: float | None = None) -> None:
         """Content came. Say it once an attempt, at its first token, or at its end if it is not streamed (then
         without a time: a whole answer's is no first token's)."""
@@ -171,7 +178,7 @@ class Health:
         state, account = attempt.state, attempt.account
         state.failures += 1
         account.failures += 1
-        state.last_error = account.last_error = (kind, now, trouble.status)
+        state.last_error = account.last_error = (kind, now, trouble.status, trouble.why)
         if weight is not None:
             self._count_failure(attempt, state, weight, now, dice)
         else:
@@ -185,6 +192,26 @@ class Health:
         for account_id in [i for i in self._accounts if i not in account_ids]:
             del self._accounts[account_id]
             self._resting_accounts.pop(account_id, None)
+
+    def renew(self, account_ids: Iterable[str]) -> None:
+        """They have another credential or another URL. What runs by the old one tells nobody what comes of it."""
+        for account_id in account_ids:
+            account = self._accounts.get(account_id)
+            if account is not None:
+                self._accounts[account_id] = account.renewed()
+
+    def asked(self, account_id: str) -> AccountHistory:
+        """To be given to `proven` or `disproved`, which have nothing to do with use: they count nothing."""
+        return self._account(account_id)
+
+    def proven(self, account: AccountHistory, now: float) -> None:
+        """The provider takes its credential."""
+        account.last_ok = now
+
+    def disproved(self, account: AccountHistory, trouble: Trouble, now: float) -> None:
+        """What a mere question met. No rest, no ejection: requests find out for themselves."""
+        if trouble.kind != "forbidden" or account.last_ok is None:  # some may use models and not list them
+            account.last_error = (trouble.kind, now, trouble.status, trouble.why)
 
     @property
     def tried(self) -> int:
@@ -272,6 +299,8 @@ class Health:
         span = usual if trouble.retry_after_s is None else trouble.retry_after_s
         credential = slot.credential if trouble.kind in ENDED_BY_CREDENTIAL else None
         rest = Rest(now, now + min(max(span, 0.0), self.limits.rest_most_s), credential)
+        if trouble.kind in ENDED_BY_CREDENTIAL:
+            self.refusals += 1
         if trouble.kind in RESTS_ACCOUNT:
             self._resting_accounts[slot.account_id] = rest
         elif state.rest is None or rest.until > state.rest.until:

@@ -1,12 +1,13 @@
 """What `health` keeps of each endpoint and account, and how that reads in a report. Times are monotonic seconds."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 
 from byway_contract.report import EndpointReport, EndpointState, LastError, ProviderKeyReport
 from msgspec import Struct
 
+from byway_proxy.choose.quota import quota
 from byway_proxy.choose.trouble import Kind
 
 At = Callable[[float], float]
@@ -23,8 +24,8 @@ class Rest(Struct, frozen=True):
         return now >= self.until or (self.credential is not None and self.credential != credential)
 
 
-Mishap = tuple[Kind, float, int | None]
-"""What kind, when, and the provider's status if one came."""
+Mishap = tuple[Kind, float, int | None, str]
+"""What kind, when, the provider's status if one came, and why nothing came if we know."""
 
 
 class EndpointHistory:
@@ -65,13 +66,21 @@ class EndpointHistory:
 
 
 class AccountHistory:
-    __slots__ = ("attempts", "failures", "last_error", "last_ok", "last_used")
+    __slots__ = ("attempts", "failures", "head", "last_error", "last_ok", "last_used")
 
     def __init__(self) -> None:
         self.attempts = self.failures = 0
         self.last_used: float | None = None
         self.last_ok: float | None = None
         self.last_error: Mishap | None = None
+        self.head: Mapping[bytes, bytes] = {}
+        """Headers of the last answer: what they say of limits is read when somebody asks, not at each request."""
+
+    def renewed(self) -> "AccountHistory":
+        """The same account by another credential, or elsewhere: what was proven is no more."""
+        new = AccountHistory()
+        new.attempts, new.failures, new.last_used = self.attempts, self.failures, self.last_used
+        return new
 
 
 class Recent:
@@ -96,7 +105,7 @@ class Recent:
 
 
 def told(error: Mishap | None, at: Callable[[float], float]) -> LastError | None:
-    return None if error is None else LastError(error[0], at(error[1]), error[2])
+    return None if error is None else LastError(error[0], at(error[1]), error[2], error[3])
 
 
 def endpoint_report(
@@ -128,4 +137,5 @@ def account_report(state: AccountHistory, at: At) -> ProviderKeyReport:
         last_error=told(state.last_error, at),
         requests=state.attempts,
         failures=state.failures,
+        quota=quota(state.head),
     )

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 Kind = Literal[
     "connect",
+    "off_limits",
     "reset",
     "server_error",
     "overloaded",
@@ -28,14 +29,15 @@ Kind = Literal[
     "budget",
     "deadline",
 ]
-"""What an attempt ended with, where it did not end well. `reset`: the connection broke before the first byte of an
-answer, so the provider may have worked for nothing. `cut`: it broke after. `bad_answer`: a 200 that is an error or
-no answer. The last three are our own doing, and the five before them the caller's: they say nothing of the
-endpoint."""
+"""What an attempt ended with, where it did not end well. `off_limits`: our own rules forbid its address. `reset`:
+the connection broke before the first byte of an answer, so the provider may have worked for nothing. `cut`: it
+broke after. `bad_answer`: a 200 that is an error or no answer. The last three are our own doing, and the five
+before them the caller's: they say nothing of the endpoint."""
 
 # How bad a failure is. Slow is half as bad as broken: the next one may only have asked for less.
 FAILURES: dict[Kind, float] = {
     "connect": 1.0,
+    "off_limits": 1.0,
     "reset": 1.0,
     "server_error": 1.0,
     "overloaded": 1.0,
@@ -56,6 +58,8 @@ class Trouble(Struct, frozen=True):
     status: int | None = None
     retry_after_s: float | None = None
     """What the provider asked for."""
+    why: str = ""
+    """Why no connection came about, in a sentence of ours."""
 
 
 class Limits(Struct, frozen=True):

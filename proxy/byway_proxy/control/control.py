@@ -64,7 +64,7 @@ class ControlSettings:
 class Control:
     """`report()` says what the app knows of itself; what is live is filled in here.
 
-    `on_fleet(n)`: how many proxies share a cap that is the fleet's.
+    `on_fleet(n)`: how many proxies share a cap that is the fleet's. `on_verify(ids)`: accounts to be proven.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Control:
         on_fleet: Callable[[int], None] = lambda _: None,
         keep: Keep | None = None,
         dice: Dice = random.random,
+        on_verify: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self.connected = False
         self._pod = pod
@@ -87,6 +88,7 @@ class Control:
         self._apply = apply
         self._report = report
         self._on_fleet = on_fleet
+        self._on_verify = on_verify
         self._keep = keep
         self._dice = dice
         self._tables = Tables()
@@ -160,7 +162,9 @@ class Control:
             await asyncio.sleep(wait_s)
 
     async def _converse(self, leader: str | None) -> Ended:
-        listener = Listener(self._heard_table, self._heard_same, self._welcomed, self._on_fleet, self._reports)
+        listener = Listener(
+            self._heard_table, self._heard_same, self._welcomed, self._on_fleet, self._on_verify, self._reports
+        )
         conversation = Conversation(listener, self._dice, self._settings.dead_s, self._settings.dial_s)
         hello = Hello(self._pod, self._build, self._tables.have)
         return await conversation.hold(self._settings.address, leader, hello)

@@ -25,6 +25,7 @@ from byway_contract.stream import (
     Reported,
     Same,
     StreamError,
+    Verify,
     Welcome,
     decode_from_operator,
     encode,
@@ -69,6 +70,7 @@ class Listener:
     same: Callable[[Same], Awaitable[Ack | Nack]]
     welcome: Callable[[Welcome], None]
     fleet: Callable[[int], None]
+    verify: Callable[[tuple[str, ...]], None]
     reports: Callable[[Callable[[Reported], Awaitable[None]]], Awaitable[None]]
     """Runs beside the listening until it is cancelled, with a way to send."""
 
@@ -154,6 +156,8 @@ class Conversation:
                 return await self._listener.same(message)
             case Fleet(proxies=proxies):
                 self._listener.fleet(proxies)
+            case Verify(provider_keys=provider_keys):
+                self._listener.verify(provider_keys)
             case Drain():
                 self._leave(message)
         return None

@@ -123,6 +123,20 @@ def test_books_outlive_their_process(opening: Callable[[], Store]) -> None:
     asyncio.run(story())
 
 
+def test_who_spent_it_is_a_namespace_and_a_service_account(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        callers = [("team-a", "app"), ("team-a", "job"), ("team-b", "app"), ("team-a", "app")]
+        for number, (namespace, name) in enumerate(callers):
+            one = intent(str(number), namespace=namespace, service_account=name)
+            await store.book(batch(2 * number + 1, one, settle(str(number))), 0.0)
+        rows = (await store.sums(Question(("namespace", "service_account")))).rows
+        assert [(*row.key.values(), row.attempts) for row in rows] == [
+            ("team-a", "app", 2), ("team-a", "job", 1), ("team-b", "app", 1),
+        ]  # fmt: skip
+
+    tell(story)
+
+
 def test_an_attempt_is_given_back_as_it_was_written(tell: Telling) -> None:
     full = intent(
         price=Price(1, 2, cache_read=3, tiers=(Tier(200_000, 4, 5),)),

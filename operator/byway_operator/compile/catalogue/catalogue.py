@@ -27,6 +27,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_days: int | None = None
     regions: tuple[str, ...] = ()
     quirks: tuple[str, ...] = ()
+    verify: str = "/models"
+    verify_headers: dict[str, str] = {}
     planned: bool = False
     """Known by name, not spoken yet."""
     author: str = ""

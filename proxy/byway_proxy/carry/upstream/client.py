@@ -57,6 +57,12 @@ class Client:
         """
         return Exchange(self, origin, head, body, connect_s)
 
+    def guard_by(self, guard: Guard | None) -> None:
+        """From now on. Connections that were made under another guard carry nothing new."""
+        self._dialer.guard = guard
+        for connection in self._connections:
+            connection.outlived = True
+
     @property
     def connected(self) -> int:
         """Connections, busy or at rest."""

@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol):
         "best_before",
         "exchange",
         "origin",
+        "outlived",
         "parser",
     )
 
@@ -71,12 +72,14 @@ class Connection(asyncio.Protocol):
         self.parser = Parser(limits)
         self.best_before = 0.0
         """Loop time, while idle."""
+        self.outlived = False
+        """It was dialled under rules that are no more: what it carries may end, and nothing more is sent on it."""
 
     # What an exchange and the pool ask.
 
     def usable(self, now: float) -> bool:
         transport = self._transport
-        return transport is not None and now < self.best_before and not transport.is_closing()
+        return transport is not None and now < self.best_before and not (transport.is_closing() or self.outlived)
 
     def rest(self, now: float, idle_s: float) -> None:
         """It is idle from now on, and stays fresh for `idle_s` or for what the provider's Keep-Alive says."""

@@ -67,6 +67,11 @@ class Exchange:
         """The first header of that (lower-case) name."""
         return self._by_name.get(name)
 
+    @property
+    def by_name(self) -> dict[bytes, bytes]:
+        """All of them, the first of each (lower-case) name."""
+        return self._by_name
+
     async def begin(self) -> None:
         """Send, and wait for the head of the answer. Raises Failure.
 

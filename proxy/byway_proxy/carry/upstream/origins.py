@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from byway_contract.reach import Reach
 from byway_contract.secret import Secret
 
 _PORTS = {"http": 80, "https": 443}
@@ -18,6 +19,8 @@ class Origin:
     port: int
     ca_bundle: str | None = None
     """PEM. The only authorities trusted here; None means the system's."""
+    reach: Reach = "url"
+    """Part of the key: what was dialled as a Service must not serve an account that has a URL."""
 
     @property
     def authority(self) -> str:
@@ -36,7 +39,7 @@ class Egress:
     """The value of `Proxy-Authorization`."""
 
 
-def origin_of(base_url: str, ca_bundle: str | None = None) -> tuple[Origin, str]:
+def origin_of(base_url: str, ca_bundle: str | None = None, reach: Reach = "url") -> tuple[Origin, str]:
     """The origin and the path prefix (without a slash at its end) of `https://api.example.com/v1`.
 
     Raises ValueError. The message does not quote the URL, which may hold somebody's password.
@@ -49,7 +52,7 @@ def origin_of(base_url: str, ca_bundle: str | None = None) -> tuple[Origin, str]
     if url.scheme not in ("http", "https"):
         raise ValueError(f"the URL's scheme is {url.scheme or 'missing'!r}; use http or https")
     scheme: Literal["http", "https"] = "https" if url.scheme == "https" else "http"
-    return Origin(scheme, _host(url), _port(url, _PORTS[scheme]), ca_bundle), url.path.rstrip("/")
+    return Origin(scheme, _host(url), _port(url, _PORTS[scheme]), ca_bundle, reach), url.path.rstrip("/")
 
 
 def egress_of(url: str) -> Egress:

@@ -9,15 +9,15 @@ import socket
 import httptools
 
 from byway_proxy.carry.upstream.failures import Failure
-from byway_proxy.carry.upstream.origins import Egress, Origin
+from byway_proxy.carry.upstream.origins import Egress
 
 _MOST = 16 * 1024
 
 
-async def dig(loop: asyncio.AbstractEventLoop, sock: socket.socket, egress: Egress, origin: Origin) -> None:
+async def dig(loop: asyncio.AbstractEventLoop, sock: socket.socket, egress: Egress, host: str, port: int) -> None:
     """Raises Failure("proxy")."""
     try:
-        await loop.sock_sendall(sock, _question(egress, origin))
+        await loop.sock_sendall(sock, _question(egress, host, port))
         answer = b""
         while b"\r\n\r\n" not in answer:
             piece = await loop.sock_recv(sock, 4096)
@@ -28,14 +28,14 @@ async def dig(loop: asyncio.AbstractEventLoop, sock: socket.socket, egress: Egre
         raise Failure("proxy", f"the egress proxy broke off ({type(error).__name__})") from error
     status = _status(answer)
     if not 200 <= status < 300:
-        raise Failure("proxy", f"the egress proxy refuses a tunnel to {origin.host}: status {status}")
+        raise Failure("proxy", f"the egress proxy refuses a tunnel to {host}: status {status}")
     if not answer.endswith(b"\r\n\r\n"):
         raise Failure("proxy", "the egress proxy sent bytes of its own into the tunnel")
 
 
-def _question(egress: Egress, origin: Origin) -> bytes:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    lines = [f"CONNECT {host}:{origin.port} HTTP/1.1", f"Host: {host}:{origin.port}"]
+def _question(egress: Egress, host: str, port: int) -> bytes:
+    there = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {there} HTTP/1.1", f"Host: {there}"]
     if egress.authorization is not None:
         lines.append(f"Proxy-Authorization: {egress.authorization.reveal()}")
     return "\r\n".join([*lines, "", ""]).encode("ascii")
