@@ -163,7 +163,9 @@ class Operator:
 
     def _leads(self, term: int) -> None:
         self.hub.lead(term)
-        self.writer.lead()
+        if not self.writer.leading:
+            self.writer.lead()
+            self.cycle.heard()
 
     async def _leave(self, why: Literal["shutdown", "lost-lease"]) -> None:
         """What is known is told, then another may lead, then the proxies are asked to dial it."""

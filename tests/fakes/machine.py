@@ -45,10 +45,10 @@ class Machine:
         request = urllib.request.Request(
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        return _opened(request)
+        return opened(request)
 
     def get(self, path: str, port: int | None = None) -> tuple[int, dict[str, str], bytes]:
-        return _opened(urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}"))
+        return opened(urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}"))
 
     def byway(self, *words: str, ok: bool = True) -> str:
         """A command of ours about this machine; its standard output."""
@@ -158,7 +158,7 @@ def free_port() -> int:
         return port
 
 
-def _opened(request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:
+def opened(request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, dict(answer.headers), answer.read()

@@ -46,7 +46,7 @@ class StatusWriter:
     ) -> None:
         self._api, self._log, self._events, self._clock = api, log, events, clock
         self._pace = pace or Pace()
-        self._outbox = Outbox(self._pace)
+        self.outbox = Outbox(self._pace)
         self._turns = Events()
         self._writes: set[asyncio.Task[None]] = set()
         self._stirred, self._quiet = asyncio.Event(), asyncio.Event()
@@ -59,13 +59,13 @@ class StatusWriter:
         """From now on it is up to us; what the API has is the beginning."""
         if self.leading:
             return
-        self._outbox, self._turns = Outbox(self._pace), Events()
+        self.outbox, self._turns = Outbox(self._pace), Events()
         self.leading = True
 
     def rest(self) -> None:
         """Not a word more, those under way included: somebody else speaks now."""
         self.leading = False
-        self._outbox = Outbox(self._pace)
+        self.outbox = Outbox(self._pace)
         for write in self._writes:
             write.cancel()
         self._events.rest()
@@ -75,7 +75,7 @@ class StatusWriter:
         if not self.leading:
             return
         uids = {key: world.manifests[key].uid for key in statuses}
-        self._outbox.tell(statuses, world.told, uids, self._clock())
+        self.outbox.tell(statuses, world.told, uids, self._clock())
         self._turns.keep(statuses)
         self._stirred.set()
 
@@ -88,19 +88,19 @@ class StatusWriter:
             tasks.create_task(self._events.run())
             while True:
                 self._stirred.clear()
-                writes, again_at = self._outbox.take(self._clock())
+                writes, again_at = self.outbox.take(self._clock())
                 for write in writes:
-                    task = tasks.create_task(self._write(write, self._outbox))
+                    task = tasks.create_task(self._write(write, self.outbox))
                     self._writes.add(task)
                     task.add_done_callback(self._writes.discard)
-                if self._outbox.hurried and not self._outbox.pressing:
+                if self.outbox.hurried and not self.outbox.pressing:
                     self._quiet.set()
                 await self._rest_until(again_at)
 
     async def flush(self, within_s: float) -> None:
         """Write what people wait for, before we end. `run` has to be running."""
         self._quiet.clear()
-        self._outbox.hurry()
+        self.outbox.hurry()
         self._stirred.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
@@ -113,7 +113,7 @@ class StatusWriter:
             writes.add_metric([outcome.name.lower()], self.results[outcome.name.lower()])
         yield writes
         yield GaugeMetricFamily(
-            "byway_statuses_waiting", "Statuses that the API does not have yet", value=self._outbox.waiting
+            "byway_statuses_waiting", "Statuses that the API does not have yet", value=self.outbox.waiting
         )
         yield from self._events.collect()
 

@@ -20,7 +20,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from byway_operator.kube.api import CREDENTIAL_LABEL, GROUP, VERSION, KubeError
-from byway_operator.watch.cluster_inventory import KINDS, NAMESPACES, SLICES, View
+from byway_operator.watch.cluster_inventory import NAMESPACES, SLICES, View
 from byway_operator.watch.triggers import Connect, Heard
 
 _NOBODY = "metadata.name=-"
@@ -29,78 +29,100 @@ _LISTED = re.compile(r"/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[a-z]+)$
 _GROUPS = {"secrets": ("", "v1"), NAMESPACES: ("", "v1"), SLICES: ("discovery.k8s.io", "v1")}
 
 
-async def watch(
-    connect: Connect,
-    views: Sequence[View],
-    service: str,
-    asked: asyncio.Event,
-    heard: Heard,
-    relisting: Callable[[View], None],
-) -> str | None:
-    """Until `asked`, then None; or until a watch ends that should not: why."""
-    try:
-        configuration = await connect()
-    except KubeError as error:
-        return str(error)
-    stop = asyncio.Event()
-    # kopf looks in the same namespaces for all kinds: one operator of its for the resources, one for the Service.
-    operators = [
-        asyncio.create_task(_operate(group, service, configuration, stop, heard, relisting))
-        for group in _alike(views, everywhere=any(v.namespace is None for v in views if v.plural in KINDS))
-    ]
-    asking = asyncio.create_task(asked.wait())
-    done, _ = await asyncio.wait({asking, *operators}, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await asyncio.wait(operators)
-    asking.cancel()
-    ended = [task for task in operators if task in done]
-    return next((_why(task) for task in ended), None)
+class Watches:
+    """Of some kinds, in the same namespaces."""
 
+    def __init__(
+        self, views: Sequence[View], service: str, heard: Heard, relisting: Callable[[View], None]
+    ) -> None:
+        self._views = {(view.plural, view.namespace): view for view in views}
+        self._service, self._heard, self._relisting = service, heard, relisting
 
-def _alike(views: Sequence[View], *, everywhere: bool) -> list[list[View]]:
-    """Namespaces' labels are watched only where the whole cluster is; else the LISTs must do."""
-    resources = [view for view in views if view.plural in KINDS or (everywhere and view.plural == NAMESPACES)]
-    return [resources, [view for view in views if view.plural == SLICES]]
+    async def run(self, connect: Connect, asked: asyncio.Event) -> str:
+        """Until `asked`, or until a watch ends that should not; why it ended."""
+        try:
+            configuration = await connect()
+        except KubeError as error:
+            return str(error)
+        connector = aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(configuration).ssl_context)
+        stop = asyncio.Event()
+        operator = asyncio.create_task(self._operate(configuration, connector, stop))
+        asking = asyncio.create_task(asked.wait())
+        await asyncio.wait({operator, asking}, return_when=asyncio.FIRST_COMPLETED)
+        # First of all: a watch has no end to wait for, and kopf would wait for it politely.
+        await connector.close(abort_ssl=True)
+        stop.set()
+        asking.cancel()
+        await asyncio.wait({operator})
+        return _why(operator)
 
+    async def _operate(
+        self, configuration: Configuration, connector: aiohttp.TCPConnector, stop: asyncio.Event
+    ) -> None:
+        registry = kopf.OperatorRegistry()
 
-async def _operate(
-    views: Sequence[View],
-    service: str,
-    configuration: Configuration,
-    stop: asyncio.Event,
-    heard: Heard,
-    relisting: Callable[[View], None],
-) -> None:
-    registry = kopf.OperatorRegistry()
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            session = self._session(configuration, connector)
+            return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
-    async def login(**_: Any) -> kopf.AiohttpSession:
-        session = _session(configuration, {(view.plural, view.namespace): view for view in views}, relisting)
-        return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
+        kopf.on.login(registry=registry)(login)
+        for plural in {view.plural for view in self._views.values()}:
+            group, version = _GROUPS.get(plural, (GROUP, VERSION))
+            kopf.on.event(group, version, plural, registry=registry, id=plural)(self._handler(plural))
+        namespaces = {view.namespace for view in self._views.values()}
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(self._service),
+            stop_flag=stop,
+            clusterwide=None in namespaces,
+            namespaces=[namespace for namespace in namespaces if namespace is not None],
+        )
 
-    kopf.on.login(registry=registry)(login)
-    for plural in {view.plural for view in views}:
-        group, version = _GROUPS.get(plural, (GROUP, VERSION))
-        kopf.on.event(group, version, plural, registry=registry, id=plural)(_handler(plural, views, heard))
-    namespaces = {view.namespace for view in views if view.plural != NAMESPACES}
-    await kopf.operator(
-        registry=registry,
-        settings=_settings(service),
-        stop_flag=stop,
-        clusterwide=None in namespaces,
-        namespaces=[namespace for namespace in namespaces if namespace is not None],
-    )
+    def _handler(self, plural: str) -> Callable[..., Any]:
+        async def event(event: Any, **_: Any) -> None:
+            found = event["object"]
+            namespace = found["metadata"].get("namespace")
+            view = self._views.get((plural, None)) or self._views.get((plural, namespace))
+            if view is not None:
+                self._heard(view, event["type"], found)
 
+        return event
 
-def _handler(plural: str, views: Sequence[View], heard: Heard) -> Callable[..., Any]:
-    by_namespace = {view.namespace: view for view in views if view.plural == plural}
+    def _session(self, configuration: Configuration, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        """With the credentials of all our other calls, renewed as theirs are."""
 
-    async def event(event: Any, **_: Any) -> None:
-        found = event["object"]
-        view = by_namespace.get(None) or by_namespace.get(found["metadata"].get("namespace"))
-        if view is not None:
-            heard(view, event["type"], found)
+        async def prepare(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            if token is not None:
+                request.headers["Authorization"] = token
+            if configuration.tls_server_name:
+                request.server_hostname = configuration.tls_server_name
+            view = self._listed(request)
+            if view is None:
+                return await handler(request)
+            request.url = request.url.update_query(fieldSelector=_NOBODY)
+            response = await handler(request)
+            if response.status == 200:
+                self._relisting(view)
+            return response
 
-    return event
+        return aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=False,
+            proxy=configuration.proxy,
+            trust_env=True,
+            middlewares=(prepare,),
+            read_bufsize=2**21,
+        )
+
+    def _listed(self, request: aiohttp.ClientRequest) -> View | None:
+        """What this request is the LIST of, if it is one."""
+        where = _LISTED.search(request.url.path)
+        if where is None or "watch" in request.url.query:
+            return None
+        return self._views.get((where["plural"], where["namespace"]))
 
 
 def _settings(service: str) -> kopf.OperatorSettings:
@@ -117,43 +139,10 @@ def _settings(service: str) -> kopf.OperatorSettings:
     settings.watching.client_timeout = 270
     settings.watching.connect_timeout = 5
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 4, 8]
+    settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 2, 2, 2]
     settings.queueing.exit_timeout = 0.1
     settings.execution.max_workers = 1  # no handler of ours is a plain function
     return settings
-
-
-def _session(
-    configuration: Configuration, views: dict[tuple[str, str | None], View], relisting: Callable[[View], None]
-) -> aiohttp.ClientSession:
-    """With the credentials of all our other calls, renewed as theirs are."""
-
-    async def prepare(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        if token is not None:
-            request.headers["Authorization"] = token
-        if configuration.tls_server_name:
-            request.server_hostname = configuration.tls_server_name
-        if "watch" in request.url.query:
-            return await handler(request)
-        where = _LISTED.search(request.url.path)
-        view = views.get((where["plural"], where["namespace"])) if where is not None else None
-        if view is None:
-            return await handler(request)
-        request.url = request.url.update_query(fieldSelector=_NOBODY)
-        response = await handler(request)
-        if response.status == 200:
-            relisting(view)
-        return response
-
-    tls = RESTClientObject(configuration).ssl_context
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls),
-        proxy=configuration.proxy,
-        trust_env=True,
-        middlewares=(prepare,),
-        read_bufsize=2**21,
-    )
 
 
 def _why(task: asyncio.Task[None]) -> str:
@@ -176,7 +165,7 @@ class _Kopf(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        plain = record.name == "kopf._cogs.clients.api"  # a verb, a URL, and what went wrong
+        plain = (record.module, record.funcName) == ("api", "request")  # a verb, a URL, and what went wrong
         text = record.getMessage()[:300] if plain else record.funcName
         self._log.debug("kopf complains", logger=record.name, message=text)
 

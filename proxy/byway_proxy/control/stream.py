@@ -98,7 +98,9 @@ class Conversation:
             return _refused(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # ValueError: a token file or certificate that cannot be used. TimeoutError is an OSError.
-            return Ended(f"{type(error).__name__}: {error}"[:200], welcomed=self._welcomed)
+            # aiohttp's own words for a refused connection hold the repr of an SSL context.
+            said = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            return Ended(f"{type(error).__name__}: {said}"[:200], welcomed=self._welcomed)
         finally:
             if self._leaving is not None:
                 self._leaving.cancel()
