@@ -67,9 +67,11 @@ class Cluster:
             raise Failed(f"$ {shlex.join(command)}\nexit {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def apply(self, *objects: Object, namespace: str = "default") -> None:
+    def apply(self, *objects: Object, namespace: str | None = None) -> None:
+        """Where no namespace is given, each object says its own."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("-n", namespace, "apply", "--server-side", "-f", "-", typed=json.dumps(listed))
+        where = ("-n", namespace) if namespace else ()
+        self.kubectl(*where, "apply", "--server-side", "-f", "-", typed=json.dumps(listed))
 
     def get(self, *what: str, namespace: str = "byway") -> Any:
         return json.loads(self.kubectl("-n", namespace, "get", *what, "-o", "json"))

@@ -44,20 +44,7 @@ def test_a_first_model_is_called_as_the_guide_says(cluster: Cluster) -> None:
 def test_a_call_right_after_programmed_finds_the_model(cluster: Cluster) -> None:
     cluster.add_app("team-a")
     for number in range(5):
-        endpoint = {"name": "vllm", "serviceRef": {"name": "vllm", "port": 8000}, "model": "Qwen/Qwen3-32B"}
-        cluster.apply(
-            {
-                "apiVersion": "byway.dev/v1alpha1",
-                "kind": "ModelRoute",
-                "metadata": {"name": f"new-{number}"},
-                "spec": {"endpoints": [endpoint]},
-            },
-            namespace="team-a",
-        )
-        route = f"modelroute/new-{number}"
-        cluster.kubectl("-n", "team-a", "wait", "--for=condition=Programmed", route, "--timeout=30s")
-        # More than once, so that every proxy is asked.
-        assert cluster.call("many", f"new-{number}", "4")["failed"] == []
+        _new_route(cluster, f"new-{number}")
 
 
 def test_every_example_is_applied_and_called_with_a_pods_own_token(cluster: Cluster) -> None:
@@ -96,19 +83,28 @@ def test_a_rollout_restart_breaks_no_stream(cluster: Cluster, room: str) -> None
         _all_gone(cluster, before.values())
 
 
-@pytest.mark.parametrize("room", ["operator", "ledger"])
-def test_a_kill_beside_the_path_of_requests_breaks_no_stream(cluster: Cluster, room: str) -> None:
+def test_a_kill_of_the_ledger_breaks_no_stream(cluster: Cluster) -> None:
     with _whole_streams(cluster):
-        _kill_one(cluster, room)
+        _kill_one(cluster, "ledger")
+
+
+def test_a_kill_of_the_leader_breaks_no_stream_and_what_is_applied_then_is_live_soon(cluster: Cluster) -> None:
+    with _whole_streams(cluster):
+        leader = cluster.get("lease", "byway-operator")["spec"]["holderIdentity"]
+        _kill_one(cluster, "operator", leader)
+        _new_route(cluster, "after-the-kill")
 
 
 def test_a_killed_proxy_takes_no_others_with_it_and_comes_back(cluster: Cluster) -> None:
     with cluster.open_streams("qwen") as came:
         _kill_one(cluster, "proxy")
         assert cluster.call("many", "qwen", "5")["failed"] == []
-    # Its own are lost: what was said to the client cannot be taken back.
+    # Its own are lost: what was said to the client cannot be taken back. Who dials it before the cluster has noticed
+    # is refused, and that is all.
+    cut = [fault for fault in came["broken"] if "words" in fault]
+    assert 0 < len(cut) < 50, cut[:3]
+    assert [fault for fault in came["broken"] if "words" not in fault and "ConnectionRefused" not in fault] == []
     assert came["whole"] >= 50
-    assert 0 < len(came["broken"]) < 50, came["broken"][:3]
 
 
 def test_an_upgrade_with_other_values_breaks_no_stream_and_keeps_the_certificates(cluster: Cluster) -> None:
@@ -117,6 +113,13 @@ def test_an_upgrade_with_other_values_breaks_no_stream_and_keeps_the_certificate
         _as_the_guide_says(cluster, "upgrade")
     assert [cluster.get("secret", f"byway-{room}-tls")["data"] for room in ("operator", "ledger")] == certificates
     assert cluster.call("many", "qwen", "3")["failed"] == []
+
+
+def test_the_books_have_every_attempt_that_a_provider_served(cluster: Cluster) -> None:
+    """After all that: whatever was killed or restarted, nothing is booked twice and nothing is missing."""
+    served = sum(_served(cluster, namespace) for namespace in ("team-a", "platform"))
+    assert served > 500
+    until(lambda: _booked(cluster) == served, 30)
 
 
 def test_uninstalling_leaves_nothing_but_the_definitions(cluster: Cluster) -> None:
@@ -134,6 +137,36 @@ def _as_the_guide_says(cluster: Cluster, part: str) -> None:
     assert looks_like(shown, printed), f"{GUIDE.name}:{block.line}\nshown:\n{shown}\nprinted:\n{printed}"
 
 
+def _new_route(cluster: Cluster, name: str) -> None:
+    """Applied, told to be live, and called at once: more than once, so that every proxy is asked."""
+    endpoint = {"name": "vllm", "serviceRef": {"name": "vllm", "port": 8000}, "model": "Qwen/Qwen3-32B"}
+    route = {
+        "apiVersion": "byway.dev/v1alpha1",
+        "kind": "ModelRoute",
+        "metadata": {"name": name},
+        "spec": {"endpoints": [endpoint]},
+    }
+    cluster.apply(route, namespace="team-a")
+    cluster.kubectl("-n", "team-a", "wait", "--for=condition=Programmed", f"modelroute/{name}", "--timeout=60s")
+    assert cluster.call("many", name, "4")["failed"] == []
+
+
+def _served(cluster: Cluster, namespace: str) -> int:
+    program = (
+        f"import json, urllib.request as r; served = json.load(r.urlopen('http://vllm.{namespace}:8000/__fake/served'));"
+        "print(sum(s['path'].endswith('/chat/completions') for s in served))"
+    )
+    return int(cluster.kubectl("-n", "team-a", "exec", "deploy/app", "--", "python", "-c", program))
+
+
+def _booked(cluster: Cluster) -> int:
+    program = (
+        "import sqlite3; books = sqlite3.connect('file:/var/lib/byway/ledger.db?mode=ro', uri=True);"
+        "print(books.execute('SELECT count(*) FROM attempt').fetchone()[0])"
+    )
+    return int(cluster.kubectl("-n", "byway", "exec", "byway-ledger-0", "--", "python", "-c", program))
+
+
 @contextmanager
 def _whole_streams(cluster: Cluster) -> Iterator[None]:
     with cluster.open_streams("qwen") as came:
@@ -142,9 +175,9 @@ def _whole_streams(cluster: Cluster) -> Iterator[None]:
     assert came["whole"] >= 50
 
 
-def _kill_one(cluster: Cluster, room: str) -> None:
-    """One of them, and all are ready again afterwards."""
-    victim = cluster.pods(room)[0]
+def _kill_one(cluster: Cluster, room: str, name: str = "") -> None:
+    """The one of that name, or any; all are ready again afterwards."""
+    victim = next(pod for pod in cluster.pods(room) if pod["metadata"]["name"].startswith(name))
     began = _start_of(victim)
     cluster.end_without_grace(victim["metadata"]["name"])
     until(lambda: all(_start_of(pod) != began for pod in cluster.pods(room)))
