@@ -99,8 +99,8 @@ def test_a_killed_proxy_takes_no_others_with_it_and_comes_back(cluster: Cluster)
     with cluster.open_streams("qwen") as came:
         _kill_one(cluster, "proxy")
         assert cluster.call("many", "qwen", "5")["failed"] == []
-    # Its own are lost: what was said to the client cannot be taken back. Who dials it before the cluster has noticed
-    # is refused, and that is all.
+    # Its own are lost: what was said to the client cannot be taken back. Whoever dials it before the cluster knows
+    # is refused, no more.
     cut = [fault for fault in came["broken"] if "words" in fault]
     assert 0 < len(cut) < 50, cut[:3]
     assert [fault for fault in came["broken"] if "words" not in fault and "ConnectionRefused" not in fault] == []
