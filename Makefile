@@ -43,7 +43,7 @@ helm: $(venv)/made ## helm for the tests of the chart, fetched once: 40 MB
 	@$(bin)/python tests/builders/helm.py
 
 .PHONY: e2e
-e2e: helm ## walk the chart on the cluster that $KUBECONFIG names: about 4 minutes (docs/install.md)
+e2e: helm ## walk the chart on the cluster that $KUBECONFIG names: about 2 minutes (docs/install.md)
 	@test -n "$$KUBECONFIG" || { echo "say which cluster: KUBECONFIG=… make e2e"; exit 1; }
 	@$(bin)/python -m pytest -v tests/e2e
 
