@@ -22,6 +22,7 @@ from byway_process.tls import ClientTls, ServerTls
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from byway_operator.api import Api
+from byway_operator.app import check_cidrs
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
 from byway_operator.cycle import Cycle
@@ -94,6 +95,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     address_of("BYWAY_ADDRESS", settings.address)
     if settings.ledger and not settings.ledger.startswith("https://"):
         raise SettingsError(f"BYWAY_LEDGER: want https://host:port, not {settings.ledger!r}")
+    check_cidrs(settings.allowed_cidrs)
     return settings
 
 
