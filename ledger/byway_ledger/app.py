@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls_cert: str = ""
     """Files of our certificate and its key; they are read anew when they change."""
     tls_key: str = ""
+    """The key that goes with `tls_cert`."""
     client_ca: str = ""
     """File of the authority that signs the operator's client certificate, and nobody else's."""
     operator_name: str = "byway-operator"
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     answer_within_s: float = 10.0
     """How long the books may be searched for one question."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

@@ -45,11 +45,16 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError."""
     settings = read(Settings, environment)
     addresses(settings.services)
+    check_cidrs(settings.allowed_cidrs)
+    return settings
+
+
+def check_cidrs(cidrs: tuple[str, ...]) -> None:
+    """Raises SettingsError."""
     try:
-        networks(settings.allowed_cidrs)
+        networks(cidrs)
     except ValueError as error:
         raise SettingsError(f"BYWAY_ALLOWED_CIDRS: {error}") from error
-    return settings
 
 
 def addresses(services: tuple[str, ...]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from byway_process.tls import ClientTls, ServerTls
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from byway_operator.api import Api
+from byway_operator.app import check_cidrs
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
 from byway_operator.cycle import Cycle
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls_cert: str
     """File: the control stream's certificate, reloaded when it changes."""
     tls_key: str
+    """File: its key."""
     namespace: str
     """The release's own."""
     pod: str
@@ -58,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin: str = "0.0.0.0:9090"
     """Health and metrics."""
     lease: str = "byway-operator"
+    """Of which of the replicas leads."""
     lease_s: int = LEASE_S
     """How long a leader that falls silent is waited for before another leads."""
     proxy_service: str = "byway-proxy"
@@ -79,10 +82,13 @@ class Settings(msgspec.Struct, frozen=True):
     ledger: str = ""
     """`https://host:port`, to be brought the keys that proxies' tokens are signed with."""
     ledger_ca: str = ""
+    """File of the authorities that the ledger's certificate may be of; empty: the system's."""
     kubeconfig: str = ""
     """Empty: the pod's own ServiceAccount."""
     drain_s: float = 2.0
+    """Over how long the proxies are spread that dial another replica when this one ends."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -97,6 +103,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         )
     if settings.ledger and not settings.ledger.startswith("https://"):
         raise SettingsError(f"BYWAY_LEDGER: want https://host:port, not {settings.ledger!r}")
+    check_cidrs(settings.allowed_cidrs)
     return settings
 
 

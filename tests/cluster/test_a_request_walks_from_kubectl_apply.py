@@ -106,10 +106,12 @@ def test_records_reach_the_books_under_the_callers_name(
         namespace = team(plane, url)
         plane.wait("modelroute", namespace, "smart", "condition=Programmed")
         assert release.ask("smart", release.token(namespace, "billing-app"))[0] == 200
-        rows = until(lambda: [row for row in release.books() if row["key"]["namespace"] == namespace], 10)
-        assert [(row["key"]["service_account"], row["requests"], row["open"]) for row in rows] == [
-            ("billing-app", 1, 0)
-        ]
+
+        def booked() -> list[tuple[str, int, int]]:
+            rows = [row for row in release.books() if row["key"]["namespace"] == namespace]
+            return [(row["key"]["service_account"], row["requests"], row["open"]) for row in rows]
+
+        until(lambda: booked() == [("billing-app", 1, 0)], 10)
 
 
 def test_programmed_means_that_traffic_follows(plane: ControlPlane, release: Fleet, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
-from builders.control_plane import ApiError, Call, ControlPlane
+from builders.control_plane import ApiError, Call, ControlPlane, username
 from builders.steadiness import Statuses, under_load
 from byway_operator.kube.lease import TERM
 from canary import canary
@@ -64,6 +64,8 @@ spec: {{endpoints: [{{name: only, providerKeyRef: {{name: fake}}, model: test/mo
 def release(plane: ControlPlane) -> Iterator[Fleet]:
     with fleet(plane, operators=2, BYWAY_LEASE_S=str(LEASE_S)) as release:
         yield release
+        refused = [call for call in plane.calls(username(release.namespace, OPERATOR)) if call.code == 403]
+        assert refused == []
 
 
 @pytest.fixture(scope="module")

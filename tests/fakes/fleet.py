@@ -23,6 +23,7 @@ from typing import Any
 import canary
 import yaml
 from builders.control_plane import Call, ControlPlane, username
+from builders.helm import fetch, of_kind, render
 from fakes.machine import free_port, opened, until
 from fakes.service import Service, service
 
@@ -51,7 +52,7 @@ class Fleet:
         self.ports: dict[str, int] = {}
         self.admin: dict[str, int] = {}
         self._tokens: dict[str, str] = {}
-        plane.apply(rights(self.namespace))
+        plane.apply(rights(self.namespace, self._settings.get("BYWAY_WATCH_NAMESPACES", "")))
         plane.service_account(self.namespace, OPERATOR)
 
     @property
@@ -300,55 +301,9 @@ def _begin(made: Fleet, proxies: int, operators: int) -> None:
         raise
 
 
-def rights(namespace: str) -> str:
-    """The operator's, as the chart gives them."""
-    cluster = [
-        (["byway.dev"], ["modelroutes", "providerkeys", "budgets", "accesskeys"], ["get", "list", "watch"]),
-        (
-            ["byway.dev"],
-            ["modelroutes/status", "providerkeys/status", "budgets/status", "accesskeys/status"],
-            ["patch"],
-        ),
-        ([""], ["secrets", "namespaces", "configmaps"], ["get", "list", "watch"]),
-        ([""], ["events"], ["create"]),
-        (["authentication.k8s.io"], ["tokenreviews"], ["create"]),
-    ]
-    own = [
-        (["discovery.k8s.io"], ["endpointslices"], ["get", "list", "watch"]),
-        (["coordination.k8s.io"], ["leases"], ["get", "create", "update"]),
-    ]
-    subject = [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": namespace}]
-    name = f"{OPERATOR}-{namespace}"
-    urls = {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]}
-    return yaml.safe_dump_all(
-        [
-            _role("ClusterRole", name, None, [*map(_rule, cluster), urls]),
-            _binding("ClusterRoleBinding", name, None, "ClusterRole", subject),
-            _role("Role", OPERATOR, namespace, [*map(_rule, own)]),
-            _binding("RoleBinding", OPERATOR, namespace, "Role", subject),
-        ]
-    )
-
-
-def _rule(rule: tuple[list[str], list[str], list[str]]) -> dict[str, Any]:
-    groups, resources, verbs = rule
-    return {"apiGroups": list(groups), "resources": list(resources), "verbs": list(verbs)}
-
-
-def _role(kind: str, name: str, namespace: str | None, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules}
-
-
-def _binding(
-    kind: str, name: str, namespace: str | None, role: str, subjects: list[dict[str, str]]
-) -> dict[str, Any]:
-    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name}
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": kind,
-        "metadata": metadata,
-        "roleRef": reference,
-        "subjects": [dict(subject) for subject in subjects],
-    }
+def rights(namespace: str, watched: str = "") -> str:
+    """The operator's, and nobody else's: those of the chart. `watched` as BYWAY_WATCH_NAMESPACES."""
+    fetch()
+    objects = render(*([f"watchNamespaces={{{watched}}}"] if watched else []), namespace=namespace)
+    kinds = "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"
+    return yaml.safe_dump_all(of_kind(objects, *kinds))

@@ -11,6 +11,7 @@ from byway_operator.push.fleet import FleetView, ProxyView, Ring, Sent
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.resources.structural import structural
 from byway_operator.tell.columns import ago, columns, table_of
+from byway_operator.tell.conditions import WELL
 from byway_operator.tell.statuses import status_model
 from byway_operator.tell.summary import Summary, summarize
 from byway_operator.tell.tell import duration, percent, status_of
@@ -58,7 +59,7 @@ def a_condition(status: Mapping[str, Any], kind: str) -> tuple[str, str, str] | 
 def test_programmed_is_true_when_every_proxy_acked_this_form() -> None:
     status = told(fleet=a_fleet("new", "new", "new"))
     assert a_condition(status, "Programmed") == ("True", "Programmed", "3/3 at generation 12")
-    assert a_condition(status, "Ready") == ("True", "Ready", "")
+    assert a_condition(status, "Ready") == ("True", "Ready", WELL["Ready"])
     assert a_condition(status, "Reconciling") is a_condition(status, "Stalled") is None
     assert status["proxies"] == "3/3"
     assert status["observedGeneration"] == 12
@@ -224,7 +225,7 @@ def test_a_route_tells_which_endpoints_can_answer() -> None:
         "SomeEndpoints",
         "eu: RateLimited; gone: ProviderKeyNotFound",
     )
-    assert a_condition(status, "Ready") == ("True", "Ready", "")
+    assert a_condition(status, "Ready") == ("True", "Ready", WELL["Ready"])
 
 
 def test_an_endpoint_is_out_after_a_while_and_back_after_a_longer_one() -> None:
@@ -254,7 +255,7 @@ def test_an_endpoint_that_was_out_is_not_back_because_another_operator_has_heard
     before = told(verdict, health=a_summary("ejected"))
     assert told(verdict, health=Summary(complete=False), previous=before) == before
     heard = told(verdict, health=Summary(), previous=before)
-    assert a_condition(heard, "Available") == ("True", "AllEndpoints", "")
+    assert a_condition(heard, "Available") == ("True", "AllEndpoints", WELL["Available"])
 
 
 def test_an_endpoint_is_up_if_one_proxy_reaches_it() -> None:
@@ -323,7 +324,7 @@ def test_what_was_known_of_a_credential_outlives_the_proxies_that_knew_it() -> N
     assert (first["models"], first["lastUsed"], first["errorRate"]) == (42, "2027-01-15T08:00:00Z", "2.5%")
     assert first["credential"] == {"verifiedAt": "2027-01-15T08:00:00Z"}
     later = told(a_verdict(KEY, models=42), previous=first, now=T + 99)
-    assert a_condition(later, "Valid") == ("True", "Verified", "")
+    assert a_condition(later, "Valid") == ("True", "Verified", WELL["Valid"])
     assert (later["lastUsed"], later["credential"]) == (first["lastUsed"], first["credential"])
 
 

@@ -115,6 +115,16 @@ def test_a_persons_apply_is_written_before_two_thousand_statuses_of_a_start() ->
     assert desk.log[0].haste is Haste.TURNED
 
 
+def test_a_person_who_applies_a_folder_does_not_wait_for_the_allowance_of_a_start() -> None:
+    desk = Desk()
+    crowd = [(a_key(f"r{n}"), a_status()) for n in range(2000)]
+    desk.tell(*crowd)
+    desk.write()
+    folder = [(a_key(f"mine{n}"), a_status()) for n in range(100)]
+    desk.tell(*crowd, *folder)
+    assert sorted(names(desk.write())) == sorted(key.name for key, _ in folder)
+
+
 def test_a_start_of_two_thousand_takes_no_more_than_its_allowance() -> None:
     desk = Desk()
     crowd = [(a_key(f"r{n}"), a_status()) for n in range(2000)]

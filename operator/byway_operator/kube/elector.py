@@ -54,8 +54,8 @@ class Elector:
 
     @property
     def holds(self) -> bool:
-        """Whether nobody else can lead yet. A process that was stopped for a while finds out here, before its reign has
-        come to an end."""
+        """Whether nobody else can lead yet. A process that was stopped for a while learns here first that its reign
+        is over."""
         return self.leading and time.monotonic() < self._renewed_at + self._pace.renew_within_s
 
     @property

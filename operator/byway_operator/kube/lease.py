@@ -97,9 +97,7 @@ def new_term(seen: Seen, wall_s: float) -> int:
     return max(seen.term + 1, int(wall_s * 1000))
 
 
-def taken(
-    seen: Seen, candidate: Candidate, term: int, name: str, wall_s: float, lease_s: int = LEASE_S
-) -> Lease:
+def taken(seen: Seen, candidate: Candidate, term: int, name: str, wall_s: float, lease_s: int = LEASE_S) -> Lease:
     """The Lease to write for `candidate` to lead, or to lead on."""
     old = seen.lease or {}
     before = old.get("spec") or {}

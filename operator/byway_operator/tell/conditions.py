@@ -86,6 +86,16 @@ def written(
     return [_written(kind, condition, generation, previous, now) for kind, condition in conditions]
 
 
+# What is well explains itself too: a person reads all conditions, not only the bad ones.
+WELL: Mapping[str, str] = {
+    "Accepted": "the spec is valid",
+    "ResolvedRefs": "all that it refers to is there, and may be used",
+    "Ready": "it is accepted, resolved, and served by every proxy",
+    "Available": "every endpoint can answer",
+    "Valid": "the provider takes the credential",
+}
+
+
 def _written(
     kind: str, condition: Condition, generation: int, previous: Status | None, now: float
 ) -> dict[str, Any]:
@@ -95,7 +105,13 @@ def _written(
         "type": kind,
         "status": condition.status,
         "reason": condition.reason,
-        "message": condition.message[:_MOST_MESSAGE],
+        "message": _message(kind, condition),
         "lastTransitionTime": before["lastTransitionTime"] if same else rfc3339(now),
         "observedGeneration": generation,
     }
+
+
+def _message(kind: str, condition: Condition) -> str:
+    if not condition.message and condition.status == "True":
+        return WELL.get(kind, "")
+    return condition.message[:_MOST_MESSAGE]

@@ -15,7 +15,7 @@ from byway_contract.table import EVERY_NAMESPACE, Account, Route, Table
 
 from byway_operator.compile.verdict import Verdict
 from byway_operator.resources.manifest import Key
-from byway_operator.tell.conditions import Status
+from byway_operator.tell.conditions import WELL, Status
 from byway_operator.tell.news import conditions_of
 
 QUIET_S = 300.0
@@ -112,7 +112,8 @@ def _is_news(
 def _event(key: Key, uid: str, kind: str, said: tuple[str, str], condition: Mapping[str, Any]) -> Event:
     message = str(condition.get("message", ""))
     if said[0] == "True":
-        return Event(key, uid, "Normal", said[1], f"{_AGAIN[kind]}: {message}" if message else _AGAIN[kind])
+        more = f": {message}" if message not in ("", WELL.get(kind)) else ""
+        return Event(key, uid, "Normal", said[1], _AGAIN[kind] + more)
     return Event(key, uid, "Warning", said[1], message or f"{kind} is False")
 
 

@@ -108,4 +108,4 @@ def _named(names: Iterable[str]) -> str:
 def _serving(verdict: Verdict, good: Manifest | None) -> str:
     if verdict.serves == "last-good":
         return f"generation {good.generation} serves on" if good else "its last good form serves on"
-    return "nothing of it is served"
+    return "nothing serves in its place"

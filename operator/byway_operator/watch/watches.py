@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import kopf
 from byway_process.logs import Log
+from kopf._core.engines.peering import Identity  # not exported, though `kopf.operator` takes it
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
@@ -28,6 +29,8 @@ END_WITHIN_S = 0.5
 _NOBODY = "metadata.name=-"
 """A field selector that no object fits: a dash alone is no name."""
 _LISTED = re.compile(r"/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[a-z]+)$")
+_NO_PEERS = Identity("byway-operator")
+"""For peering, which is off. Left to itself kopf makes one of the user's name, and in an image there is none."""
 _GROUPS = {"secrets": ("", "v1"), NAMESPACES: ("", "v1"), SLICES: ("discovery.k8s.io", "v1")}
 
 
@@ -89,6 +92,7 @@ class Watches:
         await kopf.operator(
             registry=registry,
             settings=_settings(self._service),
+            identity=_NO_PEERS,
             stop_flag=stop,
             clusterwide=None in namespaces,
             namespaces=[namespace for namespace in namespaces if namespace is not None],
