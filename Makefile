@@ -45,7 +45,7 @@ helm: $(venv)/made ## helm for the tests of the chart, fetched once: 40 MB
 .PHONY: e2e
 e2e: helm ## walk the chart on the cluster that $KUBECONFIG names: about 2 minutes (docs/install.md)
 	@test -n "$$KUBECONFIG" || { echo "say which cluster: KUBECONFIG=… make e2e"; exit 1; }
-	@$(bin)/python -m pytest -v tests/e2e
+	@E2E=1 $(bin)/python -m pytest -v tests/e2e
 
 .PHONY: check
 check: $(venv)/made ## format, lint, types and who imports whom

@@ -1,6 +1,7 @@
 """A cluster that somebody gave us: `kubectl`, `helm` and pods of ours on it.
 
 KUBECONFIG            which one; without it nothing here runs
+E2E                   anything: it may be installed on (a person's own KUBECONFIG may name one that may not)
 E2E_VALUES            a values file that each `helm install` and `helm upgrade` is given too, e.g. where images are
 E2E_PROVIDER_IMAGE    the fake provider (Dockerfile's target test-provider) ⟨byway.test/provider⟩
 E2E_CALLER_IMAGE      anything with `python` on its PATH ⟨the chart's image of a proxy⟩
@@ -124,7 +125,7 @@ class Cluster:
 
 
 def given() -> Cluster | None:
-    if not os.environ.get("KUBECONFIG"):
+    if not os.environ.get("KUBECONFIG") or not os.environ.get("E2E"):
         return None
     return Cluster(
         tuple(shlex.split(os.environ.get("E2E_WITHIN", ""))), tuple(shlex.split(os.environ.get("E2E_KILL", "")))

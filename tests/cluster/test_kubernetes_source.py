@@ -122,6 +122,9 @@ def test_nothing_of_ours_is_left_on_objects_and_nothing_is_asked_but_to_read(pla
             *("modelroutes", "providerkeys", "budgets", "accesskeys", "secrets", "namespaces", "endpointslices")
         }
         assert {call.namespace for call in calls if call.resource == "endpointslices"} == {release}
+        # What kopf lists finds nothing: two thousand objects are read by us alone, and once.
+        lists = [parse_qs(urlsplit(call.path).query) for call in calls if call.verb == "list"]
+        assert all(("limit" in one) != (one.get("fieldSelector") == ["metadata.name=-"]) for one in lists)
 
     asyncio.run(story())
 
@@ -222,6 +225,25 @@ def test_a_missing_right_is_told_once_with_the_way_out_and_nothing_is_published_
 
 def plane_asked(plane: ControlPlane, release: str, resource: str) -> int:
     return sum(call.resource == resource for call in plane.calls(username(release, "byway-operator")))
+
+
+def test_a_kind_that_is_not_installed_keeps_what_it_had_and_is_watched_again_once_it_is(
+    plane: ControlPlane,
+) -> None:
+    async def story() -> None:
+        async with behind_a_front(plane, list_every_s=0.2) as (front, it, here):
+            await asyncio.to_thread(plane.apply, provider_key(), here)
+            await it.until(lambda world: key_of("openai", here) in world.manifests)
+            front.now = Spoilt(missing="providerkeys")
+            await soon(lambda: "kubectl apply --server-side -f crds/" in it.log)
+            assert key_of("openai", here) in it.source.read().manifests
+            looked = front.asked.count("/apis")
+            front.now = Spoilt()
+            await soon(lambda: "providerkeys can be listed again" in it.log)
+            await soon(lambda: front.asked.count("/apis") > looked)
+            assert it.triggers.restarts == 0
+
+    asyncio.run(story())
 
 
 def test_with_rights_in_some_namespaces_those_are_seen_and_no_others(plane: ControlPlane) -> None:

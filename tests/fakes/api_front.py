@@ -40,6 +40,8 @@ class Spoilt:
     """Watches stay open, those of before too, and nothing comes any more."""
     empty_lists: str = ""
     """A LIST of this plural finds nothing."""
+    missing: str = ""
+    """There is no such plural: 404 to a LIST."""
 
 
 class ApiFront:
@@ -89,6 +91,8 @@ class ApiFront:
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path_qs)
         watching = request.query.get("watch") == "true"
+        if self.now.missing and not watching and request.path.endswith(f"/{self.now.missing}"):
+            return web.json_response(_status(404), status=404)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON}
         async with self._session.request(
             request.method,

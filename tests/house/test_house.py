@@ -39,6 +39,12 @@ def test_the_data_plane_carries_no_kubernetes_client(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_operator_of_one_machine_carries_no_kubernetes_client() -> None:
+    code = "import byway_operator.app, sys; print([m for m in ('kopf', 'kubernetes') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_no_file_names_a_registry_or_a_machine() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     # Spelled so that this file does not hold them.

@@ -198,7 +198,7 @@ class ClusterSource:
             return False
         if lister.said != error.status:
             self._log.info("no right to list namespaces: sharing by their labels (from: Selector) reaches nobody")
-        lister.said = error.status
+        lister.failures, lister.said = 0, error.status
         return True
 
     def _say_failure(self, lister: _Lister, error: KubeError) -> None:
