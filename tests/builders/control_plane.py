@@ -146,6 +146,10 @@ class ControlPlane:
             raise ApiError(answer.status, text.decode(errors="replace"))
         return json.loads(text) if answer.getheader("Content-Type", "").startswith("application/json") else text
 
+    def connection(self) -> http.client.HTTPSConnection:
+        """The administrator's, to do with as one likes."""
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=150, context=self._tls)
+
     def since(self, path: str, version: str) -> list[dict[str, Any]]:
         """Every event of a watch since this resourceVersion; takes a second."""
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self._tls)

@@ -65,7 +65,7 @@ class Fleet:
     def operator(self, name: str = "byway-operator-0", **settings: str) -> None:
         """One more; or, of the same name, as a container that begins anew in its pod."""
         listen, admin = self.ports.get(name) or free_port(), self.admin.get(name) or free_port()
-        certificate = self.plane.certificate(self._operator_name, "127.0.0.1", common_name=OPERATOR)
+        certificate = self.plane.certificate(self.operator_name, "127.0.0.1", common_name=OPERATOR)
         self.ports[name], self.admin[name] = listen, admin
         environment = {
             "BYWAY_TLS_CERT": certificate.cert,
@@ -135,7 +135,7 @@ class Fleet:
             "BYWAY_CONTROL": f"https://127.0.0.1:{self.front.port}",
             "BYWAY_CONTROL_TOKEN": tokens["byway-control"],
             "BYWAY_CONTROL_CA": self.plane.ca,
-            "BYWAY_CONTROL_NAME": self._operator_name,
+            "BYWAY_CONTROL_NAME": self.operator_name,
             "BYWAY_LEDGER": f"https://127.0.0.1:{self.ports['byway-ledger']}",
             "BYWAY_LEDGER_TOKEN": tokens["byway-ledger"],
             "BYWAY_LEDGER_CA": self.plane.ca,
@@ -161,7 +161,7 @@ class Fleet:
         """The EndpointSlice of the proxies' Service."""
         endpoints = [
             {
-                "addresses": [f"192.0.2.{number + 1}"],
+                "addresses": [f"198.18.{number // 250}.{number % 250 + 1}"],
                 "conditions": {"ready": True},
                 "targetRef": {"kind": "Pod", "name": f"byway-proxy-{number}", "namespace": self.namespace},
             }
@@ -236,7 +236,7 @@ class Fleet:
     # --- Beginning and ending
 
     @property
-    def _operator_name(self) -> str:
+    def operator_name(self) -> str:
         return f"{OPERATOR}.{self.namespace}.svc"
 
     def _has(self, prefix: str) -> bool:
