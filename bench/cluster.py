@@ -162,8 +162,8 @@ def _applies(
     compiles = run.release.metric(OPERATOR, "byway_compiles_total") - compiles
     run.note(
         f"{where}: {run.times} applies, {compiles:g} compiles; the table is published after "
-        f"{_share(published_ms, 0.5):.0f} ms (median); {(run.cpu_s() - cpu) / run.times * 1000:.0f} ms of CPU of the "
-        "operator an apply, all in all"
+        f"{_share(published_ms, 0.5):.0f} ms (median); {(run.cpu_s() - cpu) / run.times * 1000:.0f} ms of CPU of "
+        "the operator an apply, all in all"
     )
 
 

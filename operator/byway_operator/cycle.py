@@ -25,7 +25,7 @@ from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import Key, Manifest, World
-from byway_operator.tell.afresh import Grounds, afresh, at_rest
+from byway_operator.tell.afresh import Grounds, afresh, at_rest, everything_every_s
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
@@ -97,7 +97,7 @@ class Cycle:
         self._grounds: Grounds | None = None
         """What `statuses` were said on."""
         self._moving: set[Key] = set()
-        """Those that an ack may change."""
+        """Those that an ack or time may change."""
         self._all_told_at = 0.0
         self._led = False
         """Whether `statuses` were said to anybody."""
@@ -242,7 +242,7 @@ class Cycle:
 
     def _stale(self, grounds: Grounds, now: float) -> Set[Key] | None:
         """Whose status is to be worked out; None: everybody's."""
-        due = self._grounds is None or not self._led or now - self._all_told_at >= TELL_EVERY_S
+        due = not self._led or now - self._all_told_at >= everything_every_s(self._summary, now)
         keys = None if due or self._grounds is None else afresh(self._grounds, grounds)
         if keys is None:
             self._all_told_at = now

@@ -2,7 +2,7 @@
 
 An ack or a report is news of few objects among thousands. So what is at rest is left alone: an object that all
 proxies serve as it is, and of whose endpoints nobody reports otherwise than before. What turns with time alone is
-not seen here; for that, everything is told anew every few seconds.
+not seen here; for that, everything is told anew every so often.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Set
@@ -12,6 +12,7 @@ from typing import Any
 from byway_operator.compile.verdict import Verdict
 from byway_operator.push.fleet import FleetView
 from byway_operator.resources.manifest import Key
+from byway_operator.tell.available import BACK_S
 from byway_operator.tell.conditions import Status, earlier
 from byway_operator.tell.summary import Summary
 
@@ -25,6 +26,17 @@ class Grounds:
     health: Summary
 
 
+EVERYTHING_EVERY_S = 30.0
+RESTLESS_EVERY_S = 5.0
+"""While something may turn with time."""
+
+
+def everything_every_s(health: Summary, now: float) -> float:
+    """An endpoint that went or came back a moment ago is called so only after it has stayed so for a while."""
+    restless = any(now - each.since < BACK_S + RESTLESS_EVERY_S for each in health.endpoints.values())
+    return RESTLESS_EVERY_S if restless else EVERYTHING_EVERY_S
+
+
 def afresh(before: Grounds, now: Grounds) -> Set[Key] | None:
     """Beside those that are not `at_rest`. None: all of them."""
     if _who_counts(before.fleet) != _who_counts(now.fleet) or before.health.complete != now.health.complete:
@@ -33,13 +45,13 @@ def afresh(before: Grounds, now: Grounds) -> Set[Key] | None:
 
 
 def at_rest(status: Status) -> bool:
-    """Whether more acks of tables with this form of the object say nothing new."""
-    return earlier(status, "Programmed").get("status") == "True"
+    """Whether neither more acks of tables with this form of the object nor time alone say anything new."""
+    return earlier(status, "Programmed").get("status") == "True" and not earlier(status, "Reconciling")
 
 
 def _who_counts(fleet: FleetView) -> Hashable:
     """All of the fleet that concerns an object at rest: a form that everybody serves is in each of their tables."""
-    proxies = tuple((proxy.pod.name, proxy.pod.uid, proxy.counts) for proxy in fleet.proxies)
+    proxies = tuple((proxy.pod.name, proxy.pod.uid) for proxy in fleet.proxies if fleet.counts(proxy))
     return fleet.expected, fleet.awaited, fleet.stuck, id(fleet.refusals), proxies
 
 
