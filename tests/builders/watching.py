@@ -14,6 +14,8 @@ from byway_operator.watch.cluster import ClusterSettings, ClusterSource, ReadIss
 from byway_operator.watch.cluster_inventory import views
 from byway_operator.watch.triggers import Triggers
 from byway_process.logs import Log
+from fakes.sockets import Sockets
+from kubernetes.aio.client.rest import RESTClientObject
 
 SERVICE = "byway-proxy"
 READ = ["get", "list", "watch"]
@@ -76,24 +78,29 @@ async def watching(
     read_issuer: ReadIssuer | None = None,
     watched: bool = True,
 ) -> AsyncIterator[Watching]:
-    """Begun and running; `watched`: once every watch has had its LIST."""
+    """Begun and running; `watched`: once each watch has begun, and the LIST that it asks for is over."""
     said = io.StringIO()
     log = Log("operator", "debug", said)
     settings = ClusterSettings(release, SERVICE, namespaces, list_every_s, list_gap_s=0.05, issuer_every_s=0.2)
     looked_at = views(namespaces, release)
     triggers = Triggers(lambda: connect(str(kubeconfig)), looked_at, log, SERVICE)
-    async with KubeApi(await connect(str(kubeconfig))) as api:
+    sockets, configuration = Sockets(), await connect(str(kubeconfig))
+    tls = RESTClientObject(configuration).ssl_context
+    configuration.client_session_kwargs = {"connector": sockets.connector(tls)}
+    async with KubeApi(configuration) as api:
         source = ClusterSource(api, triggers, settings, log, read_issuer=read_issuer)
         it = Watching(source, triggers, said)
         running = asyncio.create_task(_live(it))
         try:
             if watched:
-                await soon(lambda: running.done() or len(triggers.watched) == len(looked_at) - len(namespaces[:1]))
+                expected = len(looked_at) - len(namespaces[:1])
+                await soon(lambda: running.done() or source.lists >= 2 * expected)
             yield it
         finally:
             print(it.log)
             running.cancel()
             await asyncio.wait({running})
+            await sockets.end()
             assert running.cancelled(), running.exception()
 
 
