@@ -389,7 +389,7 @@ def test_the_columns_are_those_of_kubectl_get() -> None:
         ["NAMESPACE", "NAME", "PROVIDER", "VALID", "MODELS", "LAST-USED", "ERRORS", "AGE"],
         ["team-a", "openai", "openai", "True", "42", "3m", "2.5%", "60m"],
     ]
-    assert [column.name for column in columns("Budget")] == ["READY", "AGE"]
+    assert [column.name for column in columns("AccessKey")] == ["READY", "USER", "LAST-USED", "EXPIRES", "AGE"]
 
 
 def test_kubectl_explain_knows_every_field_of_a_status() -> None:

@@ -109,7 +109,45 @@ class ProviderKeyStatus(StatusTold):
     """What the provider last said is left of its own limits, where it says so."""
 
 
-STATUSES: Mapping[str, type[StatusTold]] = {"ModelRoute": ModelRouteStatus, "ProviderKey": ProviderKeyStatus}
+class LimitTold(Told):
+    """One of the budget's limits, and what is left of it."""
+
+    period: Word
+    """The period of spec.limits."""
+    limit: Word | None = None
+    """How much may be spent in it, top-ups included."""
+    spent: Word | None = None
+    """What is booked."""
+    reserved: Word | None = None
+    """What proxies have set aside and not spent yet."""
+    remaining: Word | None = None
+    """What may still be set aside."""
+    resets_at: Instant | None = None
+    """When the period ends."""
+
+
+class BudgetStatus(StatusTold):
+    """What became of the budget, and what is left of it."""
+
+    tightest: LimitTold | None = None
+    """The limit of which the smallest share is left."""
+
+
+class AccessKeyStatus(StatusTold):
+    """What became of the access key, and when it was used."""
+
+    last_used: Instant | None = None
+    """When it was last used, to half a minute."""
+    expires_at: Instant | None = None
+    """When the last of its keys ends."""
+
+
+STATUSES: Mapping[str, type[StatusTold]] = {
+    "ModelRoute": ModelRouteStatus,
+    "ProviderKey": ProviderKeyStatus,
+    "Budget": BudgetStatus,
+    "AccessKey": AccessKeyStatus,
+}
 
 
 def status_model(kind: str) -> type[StatusTold]:
