@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.resources.parse import Rejected, parse
-from byway_operator.watch.yaml_text import documents_of
+from byway_operator.resources.yaml_text import documents_of
 
 EU = "{name: eu, model: a/b}"
 WEIGHT = "weight goes with strategy: Weighted, and then on every endpoint"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from byway_operator.watch.documents import Reading, read_documents
-from byway_operator.watch.yaml_text import MOST_VALUES, documents_of
+from byway_operator.resources.yaml_text import MOST_VALUES, documents_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

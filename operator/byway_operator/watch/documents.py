@@ -12,7 +12,7 @@ from typing import Any
 from byway_operator.resources.common import LABEL_PATTERN, SUBDOMAIN_PATTERN
 from byway_operator.resources.faults import nearest
 from byway_operator.resources.manifest import Key, Manifest, Place, Problem
-from byway_operator.watch.yaml_text import Document, NotReadable, documents_of
+from byway_operator.resources.yaml_text import Document, NotReadable, documents_of
 
 GROUP, VERSION = "byway.dev", "byway.dev/v1alpha1"
 KINDS = ("ModelRoute", "ProviderKey", "Budget", "AccessKey")
