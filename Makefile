@@ -13,7 +13,7 @@ python := $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(venv)/made ## two real model servers, Byway, real traffic, one server killed on the way
@@ -31,12 +31,21 @@ test: check ## format, lint, types, then every test
 
 # On a person's machine the tests of a cluster are skipped, loudly, until `make kube` was run; here they must run.
 ifeq ($(CI),true)
-test: kube
+test: kube helm
 endif
 
 .PHONY: kube
 kube: $(venv)/made ## a Kubernetes control plane for the tests, compiled once: about 4 minutes
 	@$(bin)/python tests/cluster/plane/build.py
+
+.PHONY: helm
+helm: $(venv)/made ## helm for the tests of the chart, fetched once: 40 MB
+	@$(bin)/python tests/builders/helm.py
+
+.PHONY: e2e
+e2e: helm ## walk the chart on the cluster that $KUBECONFIG names: about 4 minutes (docs/install.md)
+	@test -n "$$KUBECONFIG" || { echo "say which cluster: KUBECONFIG=… make e2e"; exit 1; }
+	@$(bin)/python -m pytest -v tests/e2e
 
 .PHONY: check
 check: $(venv)/made ## format, lint, types and who imports whom
@@ -50,8 +59,9 @@ catalog: $(venv)/made ## compile the catalogue of models and prices anew from it
 	@$(bin)/python -m byway_operator.compile.catalogue.build
 
 .PHONY: crds
-crds: $(venv)/made ## make crds/ anew from the models of the resources
+crds: $(venv)/made ## make crds/ anew from the models of the resources, and the charts' copies of it
 	@$(bin)/python -m byway_cli crds --into crds
+	@for chart in byway byway-crds; do cp crds/byway.dev_*.yaml charts/$$chart/files/crds/; done
 
 .PHONY: bench
 bench: $(venv)/made ## our speed on this machine

@@ -31,6 +31,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
                 "api",
                 "operator",
                 "process",
+                "chart",
                 "admit",
             }
         ),
@@ -38,6 +39,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
     ("cluster", frozenset({"cluster"})),
     ("whole", frozenset({"whole", "examples"})),
     ("clients", frozenset({"clients"})),
+    ("the chart on a cluster", frozenset({"e2e"})),
 )
 """In order; each with the folders of `tests/` in it."""
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from byway_process.logs import Level, Log, adopt_library_logs
 from byway_process.running import quieten_gc
 from byway_process.settings import SettingsError, address_of, read
-from byway_process.tls import ServerTls
+from byway_process.tls import LOOK_EVERY_S, ServerTls
 
 from byway_ledger.api import Api
 from byway_ledger.door import Door
@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls_cert: str = ""
     """Files of our certificate and its key; they are read anew when they change."""
     tls_key: str = ""
+    """The key that goes with `tls_cert`."""
     client_ca: str = ""
     """File of the authority that signs the operator's client certificate, and nobody else's."""
     operator_name: str = "byway-operator"
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     answer_within_s: float = 10.0
     """How long the books may be searched for one question."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -73,7 +75,7 @@ def _check_door(settings: Settings) -> None:
         )
 
 
-async def serve(settings: Settings, log: Log, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, log: Log, stop: asyncio.Event, look_every_s: float = LOOK_EVERY_S) -> None:
     """Serve until `stop`, then finish what is under way. Raises StoreInUse, StoreError, OSError."""
     adopt_library_logs(log)
     async with AsyncExitStack() as ending:
@@ -84,7 +86,7 @@ async def serve(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         quieten_gc()
         log.info("the ledger serves", database=settings.database, listening=where)
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(tls.watch()) if tls is not None else None
+            watching = tasks.create_task(tls.watch(look_every_s)) if tls is not None else None
             await stop.wait()
             if watching is not None:
                 watching.cancel()

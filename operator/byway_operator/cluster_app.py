@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls_cert: str
     """File: the control stream's certificate, reloaded when it changes."""
     tls_key: str
+    """File: its key."""
     namespace: str
     """The release's own."""
     pod: str
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin: str = "0.0.0.0:9090"
     """Health and metrics."""
     lease: str = "byway-operator"
+    """Of which of the replicas leads."""
     proxy_service: str = "byway-proxy"
     """Its EndpointSlices say which proxies there ought to be."""
     proxy_service_account: str = "byway-proxy"
@@ -75,10 +77,13 @@ class Settings(msgspec.Struct, frozen=True):
     ledger: str = ""
     """`https://host:port`, to be brought the keys that proxies' tokens are signed with."""
     ledger_ca: str = ""
+    """File of the authorities that the ledger's certificate may be of; empty: the system's."""
     kubeconfig: str = ""
     """Empty: the pod's own ServiceAccount."""
     drain_s: float = 2.0
+    """Over how long the proxies are spread that dial another replica when this one ends."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -152,9 +157,7 @@ class Operator:
         settings = self._settings
         if settings.ledger:
             tls = ClientTls(settings.ledger_ca, self._log, settings.tls_cert, settings.tls_key)
-            self._keys = LedgerKeys(settings.ledger, tls, self._log)
-            self._keys.bring(self.cycle.world.surroundings.issuer)
-            await self._keys.run()
+            await LedgerKeys(settings.ledger, lambda: self.cycle.world.surroundings.issuer, tls, self._log).run()
 
     def _leads(self, term: int) -> None:
         self.hub.lead(term)

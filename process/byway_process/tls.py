@@ -27,8 +27,8 @@ class TlsError(OSError):
 class ServerTls:
     """Our side of the handshake. `context` is what to listen with, for as long as the process runs.
 
-    With `client_ca`, clients may show a certificate: one that this authority did not sign ends the handshake, and
-    who shows none comes in without. Raises TlsError.
+    TLS 1.2 or later. With `client_ca`, clients may show a certificate: one that this authority did not sign ends
+    the handshake, and who shows none comes in without; then TLS 1.3, for all who dial are ours. Raises TlsError.
     """
 
     def __init__(self, cert: str, key: str, log: Log, client_ca: str = "") -> None:
@@ -103,13 +103,14 @@ class _Newest:
 def _server(cert: str, key: str, client_ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # A resumed session would bring back a client's certificate whose authority is no longer trusted.
-    context.options |= ssl.OP_NO_TICKET
-    context.num_tickets = 0
     _show(context, cert, key)
     if client_ca:
         _trust(context, client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
+        # A resumed session would bring back a client's certificate whose authority is no longer trusted. In TLS 1.3
+        # there is none without tickets; before it, a server remembers sessions whatever we say.
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.num_tickets = 0
     return context
 
 

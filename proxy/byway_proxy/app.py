@@ -73,9 +73,13 @@ class Settings(msgspec.Struct, frozen=True):
     name: str = "proxy"
     """In a cluster, the pod's: with `pod_uid`, what the token must say too."""
     pod_uid: str = ""
+    """The pod's, where it is one."""
     pod_namespace: str = ""
+    """The pod's."""
     node: str = ""
+    """Where the pod runs."""
     zone: str = ""
+    """Where the node is."""
     listen: str = "127.0.0.1:8080"
     """For callers. Several proxies of one machine may share it."""
     admin: str = "127.0.0.1:9090"
@@ -89,17 +93,25 @@ class Settings(msgspec.Struct, frozen=True):
     drain_s: float = 30.0
     """How long requests under way may take when the process is asked to end."""
     connect_s: float = 3.0
+    """For a connection to a provider, where a route says nothing; so the three that follow."""
     first_token_s: float = 60.0
+    """Streams only: from sending to the first content."""
     idle_s: float = 150.0
+    """Between data of an answer that has begun."""
     request_s: float = 900.0
+    """For a whole request."""
     comment_s: float = 10.0
+    """After so long without content a stream is opened all the same, and told to wait."""
     blocked_s: float = 30.0
+    """How long a client may not read while we have something for it."""
     body_mib: int = 32
     """The largest request body."""
     eject: bool = True
     """Whether endpoints that keep failing are left alone for a while."""
     report_gap_s: float = 1.0
+    """Between two reports to the operator, at least."""
     log_level: Level = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -134,9 +146,10 @@ class Proxy:
         self._has_table = asyncio.Event()
         self.serving = Serving()
         self.health = Health(HealthLimits(eject=settings.eject))
+        ledger = _ledger(settings, log)
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
         self.meter = Meter(self.records)
-        self.shipper = Shipper(self.records, _ledger(settings, log), log)
+        self.shipper = Shipper(self.records, ledger, log)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
         self._fence = Fence(Egress())

@@ -124,4 +124,4 @@ def fake_providers(count: int) -> Iterator[list[str]]:
 
 def targets() -> set[str]:
     """What `make` can be asked for."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

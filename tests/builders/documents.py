@@ -3,6 +3,7 @@
 ```console          each `$ ` line is run, in order, in one scratch folder for the document
 ```console exit=1   … and ends with that code
 ```console machine  … while `byway up examples/quickstart` runs; a line `$ byway up …` starts it too
+```console cluster=call  run by tests/e2e on a cluster, as one script; `> ` goes on with a command, as shells do
 ```console elsewhere   run by a test of its own (`make demo`); here only that its make target is there
 ```yaml             `byway check` accepts it
 ```yaml exit=1      `byway check` refuses it
@@ -63,6 +64,18 @@ class Block:
             while lines and not lines[0][1].startswith("$ "):
                 shown.append(lines.pop(0)[1])
             yield Command(number, "\n".join(typed), "\n".join(shown).strip("\n"))
+
+    def script(self) -> tuple[str, str]:
+        """All commands as one script, and all that they print."""
+        typed, shown = [], []
+        goes_on = False
+        for line in self.text.splitlines():
+            if goes_on or line.startswith(("$ ", "> ")):
+                typed.append(line if goes_on else line[2:])
+                goes_on = line.endswith("\\")
+            else:
+                shown.append(line)
+        return "\n".join(typed), "\n".join(shown)
 
 
 def blocks(document: Path) -> list[Block]:

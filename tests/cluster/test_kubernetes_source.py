@@ -204,7 +204,7 @@ def test_a_missing_right_is_told_once_with_the_way_out_and_nothing_is_published_
         kubeconfig = plane.kubeconfig_for("byway-operator", release)
         async with watching(kubeconfig, release, namespaces=(release,), watched=False) as it:
             await soon(lambda: "secrets in" in it.log)
-            await soon(lambda: plane_asked(plane, release, "secrets") >= 2)
+            await soon(lambda: plane_asked(plane, release, "secrets") >= 2)  # 403 each
             assert not it.source.synced
             [told] = [line for line in map(json.loads, it.log.splitlines()) if "secrets" in line["what"]]
             assert told["way_out"] == (

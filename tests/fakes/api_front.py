@@ -97,14 +97,20 @@ class ApiFront:
             data=await request.read() or None,
             timeout=aiohttp.ClientTimeout(),
         ) as answer:
-            if watching:
-                return await self._watch(request, answer)
-            payload = await answer.read()
-            if self.now.empty_lists and request.path.endswith(f"/{self.now.empty_lists}"):
-                payload = json.dumps({**json.loads(payload), "items": []}).encode()
-                self.emptied += 1
-            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _NOT_PASSED_ON}
-            return web.Response(body=payload, status=answer.status, headers=kept)
+            try:
+                return await (self._watch if watching else self._answer)(request, answer)
+            finally:
+                # One that was not read to its end would be closed with TLS's politeness, which outlives us.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
+
+    async def _answer(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        payload = await answer.read()
+        if self.now.empty_lists and request.path.endswith(f"/{self.now.empty_lists}"):
+            payload = json.dumps({**json.loads(payload), "items": []}).encode()
+            self.emptied += 1
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _NOT_PASSED_ON}
+        return web.Response(body=payload, status=answer.status, headers=kept)
 
     async def _watch(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         stream = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})

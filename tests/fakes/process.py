@@ -37,5 +37,11 @@ def provider(
             process.kill()
 
 
-def served(truth: Path) -> list[dict[str, Any]]:
+def asked(truth: Path) -> list[dict[str, Any]]:
+    """Every request that ended, the proofs of credentials (`GET …/models`) among them."""
     return [json.loads(line) for line in truth.read_text().splitlines()] if truth.exists() else []
+
+
+def served(truth: Path) -> list[dict[str, Any]]:
+    """Those that a provider would bill."""
+    return [one for one in asked(truth) if one["method"] == "POST"]

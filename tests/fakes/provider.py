@@ -35,7 +35,7 @@ NO_SUCH_URL = status(404, code="unknown_url", type="invalid_request_error", mess
 
 
 class FakeProvider:
-    """Listens on 127.0.0.1 while entered. `script` may be changed at any time."""
+    """Listens while entered, on 127.0.0.1 unless told otherwise. `script` may be changed at any time."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class FakeProvider:
         always: Reply | None = None,
         keys: tuple[str, ...] | None = ("sk-fake", KEY),
         models: tuple[str, ...] = ("gpt-fake",),
+        host: str = "127.0.0.1",
         port: int = 0,
         tls: TLS = "none",
         truth: IO[bytes] | None = None,
@@ -54,6 +55,7 @@ class FakeProvider:
         self.keys = keys
         """Accepted bearer tokens; None accepts any, or none at all."""
         self.models = models
+        self.host = host
         self.port = port
         self.served: list[Served] = []
         self.connections = 0
@@ -72,7 +74,7 @@ class FakeProvider:
     @property
     def url(self) -> str:
         """The base URL a client is given, `/v1` included."""
-        return f"{'http' if self._tls == 'none' else 'https'}://127.0.0.1:{self.port}/v1"
+        return f"{'http' if self._tls == 'none' else 'https'}://{self.host}:{self.port}/v1"
 
     @property
     def holding(self) -> int:
@@ -96,7 +98,7 @@ class FakeProvider:
             self._placeholder = None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self._serve), "127.0.0.1", self.port, ssl=self._context(), reuse_address=True
+            lambda: Connection(self._serve), self.host, self.port, ssl=self._context(), reuse_address=True
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -118,7 +120,7 @@ class FakeProvider:
         # Bound and not listening: nobody else gets the port, and a connect to it is refused.
         self._placeholder = socket.socket()
         self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._placeholder.bind(("127.0.0.1", self.port))
+        self._placeholder.bind((self.host, self.port))
 
     def release(self) -> None:
         """Let go every request held now; later ones are held anew."""
@@ -143,7 +145,7 @@ class FakeProvider:
         if self.authority is None:
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        host = "elsewhere.example" if self._tls == "wrong_host" else "127.0.0.1"
+        host = "elsewhere.example" if self._tls == "wrong_host" else self.host
         self.authority.issue_cert(host).configure_cert(context)
         return context
 
@@ -269,9 +271,8 @@ async def _listen(provider: FakeProvider, for_s: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="A fake provider on 127.0.0.1; its address is the first line it prints."
-    )
+    parser = argparse.ArgumentParser(description="A fake provider; its address is the first line it prints.")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 in a pod")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--script", help="a JSON file of {then: [reply…], models: {name: reply}, always: reply}")
     parser.add_argument("--truth", help="append a JSON line for every request that ended")
@@ -283,7 +284,8 @@ def main() -> None:
     script = msgspec.json.decode(Path(given.script).read_bytes(), type=Script) if given.script else None
     with contextlib.ExitStack() as stack:
         truth = stack.enter_context(Path(given.truth).open("ab")) if given.truth else None
-        provider = FakeProvider(script, keys=tuple(given.key) or None, port=given.port, truth=truth)
+        keys = tuple(given.key) or None
+        provider = FakeProvider(script, keys=keys, host=given.host, port=given.port, truth=truth)
         asyncio.run(_listen(provider, given.for_s))
 
 

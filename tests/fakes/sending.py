@@ -56,7 +56,7 @@ class Sending:
                 self._close()
             case "hold_before_head":
                 await self._hold()
-        if self._request.path.endswith("/models"):
+        if self._request.path.endswith("/models") and reply.kind == "ok":
             await self._whole(200, json.dumps({"object": "list", "data": []}).encode())
         elif reply.kind == "status":
             await self._whole(reply.status, self._error().encode())

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -210,7 +211,38 @@ def test_an_authority_that_was_taken_out_vouches_for_no_client_any_more(tmp_path
             assert (await ask(by_new))[1] == "two"
             assert (await ask(nobody))[1] == ""
             with pytest.raises((OSError, EOFError)):
-                await ask(by_old)  # the very context that was let in before: no session is resumed
+                await ask(by_old)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_nobody_comes_back_by_a_session_from_before(newest: ssl.TLSVersion, tmp_path: Path, log: Log) -> None:
+    """Without looking at certificates again, that is."""
+    authority, mounted = trustme.CA(), Mounted(tmp_path / "tls")
+    mounted.issue(authority)
+    trusts = trusting(authority, authority.issue_cert(common_name="one"))
+    trusts.maximum_version = newest
+
+    def visit(port: int, session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            trusts.wrap_socket(plain, server_hostname=NAME, session=session) as tls,
+        ):
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            while tls.recv(4096):
+                pass
+            return bool(tls.session_reused), tls.session
+
+    async def story() -> None:
+        async with served(mounted.server(log)) as (port, _):
+            if newest is ssl.TLSVersion.TLSv1_2:
+                with pytest.raises(ssl.SSLError):
+                    await asyncio.to_thread(visit, port, None)
+                return
+            _, session = await asyncio.to_thread(visit, port, None)
+            reused, _ = await asyncio.to_thread(visit, port, session)
+            assert not reused
 
     asyncio.run(story())
 
@@ -244,7 +276,8 @@ def test_old_tls_is_refused(tmp_path: Path, log: Log) -> None:
         with pytest.warns(DeprecationWarning, match="TLSv1"):
             old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         old.set_ciphers("ALL:@SECLEVEL=0")
-        async with served(mounted.server(log)) as (_, ask):
+        async with served(ServerTls(mounted.file("cert"), mounted.file("key"), log)) as (_, ask):
+            assert (await ask(trusting(authority)))[1] == ""
             with pytest.raises((OSError, EOFError)):
                 await ask(old)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from byway_contract.report import EndpointReport, LastError, ProviderKeyReport, Report
+from byway_contract.report import EndpointReport, LastError, ProviderKeyReport, Quota, Report
 from byway_contract.stream import Nack, Pod
 from byway_operator.compile.verdict import Condition, EndpointFact, Refusal, Verdict
 from byway_operator.push.fleet import FleetView, ProxyView, Ring, Sent
@@ -274,6 +274,9 @@ def test_an_endpoint_is_up_if_one_proxy_reaches_it() -> None:
         (ProviderKeyReport(last_error=LastError("unauthorized", T, 401)), ("False", "Unauthorized")),
         (ProviderKeyReport(last_ok=T - 1, last_error=LastError("unauthorized", T, 403)), ("False", "Unauthorized")),
         (ProviderKeyReport(last_ok=T - 1, last_error=LastError("forbidden", T, 403)), ("True", "Verified")),
+        (ProviderKeyReport(last_ok=T - 99, last_error=LastError("forbidden", T, 403)), ("False", "Unauthorized")),
+        (ProviderKeyReport(last_ok=T - 1, last_error=LastError("off_limits", T)), ("False", "Unreachable")),
+        (ProviderKeyReport(last_error=LastError("timeout", T)), ("False", "Unreachable")),
         (ProviderKeyReport(last_ok=T, last_error=LastError("unauthorized", T - 1, 401)), ("True", "Verified")),
         (
             ProviderKeyReport(last_ok=T - 9, last_error=LastError("payment_required", T, 402)),
@@ -289,6 +292,28 @@ def test_a_credential_is_judged_by_live_traffic(report: ProviderKeyReport, expec
     health = summarize([Report("new", True, provider_keys={"team-a/openai": report})], Summary(), T)
     status = told(a_verdict(KEY), health=health)
     assert (a_condition(status, "Valid") or ())[:2] == expected
+
+
+def test_why_a_provider_is_not_reached_is_told_in_the_proxys_words() -> None:
+    for error, message in (
+        (LastError("off_limits", T, why="a.example leads to a private address"), "not called: a.example leads"),
+        (LastError("connect", T, why="a.example port 443: Connection refused"), "Connection refused)"),
+        (LastError("connect", T), "(no connection)"),
+    ):
+        report = ProviderKeyReport(last_error=error)
+        health = summarize([Report("new", True, provider_keys={"team-a/openai": report})], Summary(), T)
+        assert message in (a_condition(told(a_verdict(KEY), health=health), "Valid") or ())[2]
+
+
+def test_what_is_left_of_a_providers_limits_is_what_the_last_proxy_was_told() -> None:
+    early = ProviderKeyReport(last_used=T - 9, quota=Quota(90, 9000))
+    late = ProviderKeyReport(last_used=T, quota=Quota(80))
+    silent = ProviderKeyReport(last_used=T + 1)
+    reports = [Report("new", True, provider_keys={"team-a/openai": one}) for one in (late, early, silent)]
+    first = told(a_verdict(KEY), health=summarize(reports, Summary(), T))
+    assert first["quota"] == {"requestsRemaining": 80}
+    later = told(a_verdict(KEY), health=summarize(reports[2:], Summary(), T), previous=first)
+    assert later["quota"] == {"requestsRemaining": 80}
 
 
 def test_what_was_known_of_a_credential_outlives_the_proxies_that_knew_it() -> None:

@@ -20,11 +20,12 @@ from byway_operator.tell.summary import AccountHealth
 SOON_S, AWAY_MOST_S = 10.0, 300.0
 REFUSED_S = 600.0
 STALE_S = 3600.0
-# A start with thousands of keys is no burst at anybody: so many at once, so often.
-AT_ONCE, GAP_S = 16, 1.0
+# A start with thousands of keys is no burst at anybody: so many at once, and so many a second after that.
+AT_ONCE, PER_S = 16, 8.0
 
-_REFUSED = frozenset({"unauthorized", "payment_required", "forbidden"})
-_AWAY = frozenset({"connect", "off_limits", "reset", "timeout"})
+_REFUSED = frozenset({"unauthorized", "payment_required"})
+# A 403 may be for one model alone: whether the key is taken otherwise is worth knowing soon.
+_DOUBTFUL = frozenset({"forbidden", "connect", "off_limits", "reset", "timeout"})
 
 
 @dataclass
@@ -42,7 +43,8 @@ class _Known:
 class Proofs:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
-        self._free_at = 0.0
+        self._free, self._at = float(AT_ONCE), 0.0
+        """How many may be asked about, and when that was so."""
 
     def know(self, table: Sections, now: float) -> None:
         """The table of now. Only ProviderKeys are proven: a Service has no credential, and no status."""
@@ -54,19 +56,24 @@ class Proofs:
 
     def due(self, health: Mapping[str, AccountHealth], now: float) -> tuple[str, ...]:
         """Whom to ask about now; say `asked` once that is done."""
-        if now < self._free_at:
+        free = int(self._left(now))
+        if free < 1:
             return ()
         waiting = [
             (at, name) for name, known in self._known.items() if (at := _due_at(known, health.get(name))) <= now
         ]
-        return tuple(name for _, name in sorted(waiting)[:AT_ONCE])
+        return tuple(name for _, name in sorted(waiting)[:free])
 
     def asked(self, names: Iterable[str], now: float) -> None:
-        self._free_at = now + GAP_S
+        self._free, self._at = self._left(now), now
         for name in names:
+            self._free -= 1
             known = self._known[name]
             known.asked_at = now
             known.tries += 1
+
+    def _left(self, now: float) -> float:
+        return min(self._free + max(now - self._at, 0.0) * PER_S, AT_ONCE)
 
     def _compare(self, name: str, table: Sections, now: float) -> None:
         raws = (
@@ -97,7 +104,7 @@ def _way(name: str, account: Raw, credential: Raw | None, egress: Raw | None) ->
 def _due_at(known: _Known, health: AccountHealth | None) -> float:
     ok = _since(health.last_ok if health else None, known)
     error = health.last_error if health else None
-    failed = _since(error.at, known) if error is not None and error.kind in _REFUSED | _AWAY else None
+    failed = _since(error.at, known) if error is not None and error.kind in _REFUSED | _DOUBTFUL else None
     if failed is not None and error is not None and failed > (ok or 0.0):
         if error.kind in _REFUSED:
             return max(failed, known.asked_at or 0.0) + REFUSED_S

@@ -10,12 +10,14 @@ No annotations, no finalizers, no Events, no peering: `on.event` alone, which ke
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiohttp
 import kopf
 from byway_process.logs import Log
+from kopf._core.engines.peering import Identity  # not exported, though `kopf.operator` takes it
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
@@ -23,9 +25,12 @@ from byway_operator.kube.api import CREDENTIAL_LABEL, GROUP, VERSION, KubeError
 from byway_operator.watch.cluster_inventory import NAMESPACES, SLICES, View
 from byway_operator.watch.triggers import Connect, Heard
 
+END_WITHIN_S = 0.5
 _NOBODY = "metadata.name=-"
 """A field selector that no object fits: a dash alone is no name."""
 _LISTED = re.compile(r"/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[a-z]+)$")
+_NO_PEERS = Identity("byway-operator")
+"""For peering, which is off. Left to itself kopf makes one of the user's name, and in an image there is none."""
 _GROUPS = {"secrets": ("", "v1"), NAMESPACES: ("", "v1"), SLICES: ("discovery.k8s.io", "v1")}
 
 
@@ -45,19 +50,29 @@ class Watches:
         except KubeError as error:
             return str(error)
         connector = aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(configuration).ssl_context)
-        stop = asyncio.Event()
-        operator = asyncio.create_task(self._operate(configuration, connector, stop))
-        asking = asyncio.create_task(asked.wait())
-        await asyncio.wait({operator, asking}, return_when=asyncio.FIRST_COMPLETED)
+        stop, ending = asyncio.Event(), asyncio.Event()
+        _failures.pop(threading.get_ident(), None)
+        operator = asyncio.create_task(self._operate(configuration, connector, stop, ending))
+        waiting = [asyncio.create_task(event.wait()) for event in (asked, ending)]
+        await asyncio.wait({operator, *waiting}, return_when=asyncio.FIRST_COMPLETED)
         # First of all: a watch has no end to wait for, and kopf would wait for it politely.
         await connector.close(abort_ssl=True)
         stop.set()
-        asking.cancel()
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait({operator}, timeout=END_WITHIN_S)
+        # It waits five seconds for whatever it has forgotten to cancel.
+        operator.cancel()
         await asyncio.wait({operator})
-        return _why(operator)
+        failure = operator.exception() if not operator.cancelled() else None
+        return _why(failure or _failures.get(threading.get_ident()))
 
     async def _operate(
-        self, configuration: Configuration, connector: aiohttp.TCPConnector, stop: asyncio.Event
+        self,
+        configuration: Configuration,
+        connector: aiohttp.TCPConnector,
+        stop: asyncio.Event,
+        ending: asyncio.Event,
     ) -> None:
         registry = kopf.OperatorRegistry()
 
@@ -65,7 +80,11 @@ class Watches:
             session = self._session(configuration, connector)
             return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
+        async def cleanup(**_: Any) -> None:
+            ending.set()
+
         kopf.on.login(registry=registry)(login)
+        kopf.on.cleanup(registry=registry)(cleanup)
         for plural in {view.plural for view in self._views.values()}:
             group, version = _GROUPS.get(plural, (GROUP, VERSION))
             kopf.on.event(group, version, plural, registry=registry, id=plural)(self._handler(plural))
@@ -73,6 +92,7 @@ class Watches:
         await kopf.operator(
             registry=registry,
             settings=_settings(self._service),
+            identity=_NO_PEERS,
             stop_flag=stop,
             clusterwide=None in namespaces,
             namespaces=[namespace for namespace in namespaces if namespace is not None],
@@ -145,16 +165,17 @@ def _settings(service: str) -> kopf.OperatorSettings:
     return settings
 
 
-def _why(task: asyncio.Task[None]) -> str:
+def _why(error: BaseException | None) -> str:
     """Never an object: kopf's own errors may hold one."""
-    if task.cancelled():
-        return "cancelled from within"
-    error = task.exception()
     if error is None:
         return "they ended by themselves"
     # The API server's own words; kopf's class for them is not among what it exports.
     said = str(error) if isinstance(error, aiohttp.ClientError | OSError) else getattr(error, "message", None)
     return f"{type(error).__name__}: {said or ''}".removesuffix(": ")[:300]
+
+
+_failures: dict[int, BaseException] = {}
+"""By thread, why kopf is ending: it says so to its log, and to us only once it has ended."""
 
 
 class _Kopf(logging.Handler):
@@ -165,6 +186,8 @@ class _Kopf(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None and record.thread is not None:
+            _failures.setdefault(record.thread, record.exc_info[1])
         plain = (record.module, record.funcName) == ("api", "request")  # a verb, a URL, and what went wrong
         text = record.getMessage()[:300] if plain else record.funcName
         self._log.debug("kopf complains", logger=record.name, message=text)

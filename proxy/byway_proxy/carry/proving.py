@@ -79,12 +79,10 @@ class Prover:
         known = self._health.asked(account_id)
         head = proof_head(account_id, table)
         outcome = await self._said(head)
-        if outcome == "taken" and head.credential and not await self._wanted(account_id, table):
-            return
-        if outcome == "taken":
-            self._health.proven(known, self._now())
-        elif outcome is not None:
+        if isinstance(outcome, Trouble):
             self._health.disproved(known, outcome, self._now())
+        elif outcome == "taken" and (not head.credential or await self._wanted(account_id, table)):
+            self._health.proven(known, self._now())
         self._told()
 
     async def _said(self, head: Head) -> proof.Said:

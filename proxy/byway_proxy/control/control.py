@@ -58,7 +58,7 @@ class ControlSettings:
     dead_s: float = 45.0
     """Nothing heard for so long, not even a ping: the operator is gone."""
     report_gap_s: float = 1.0
-    """The least time between two reports: `report_now` a hundred times is one report."""
+    """A report for each such time, on average: `report_now` a hundred times is one or two reports."""
 
 
 class Control:
@@ -242,6 +242,8 @@ class Control:
                 await asyncio.to_thread(self._keep.save, live)
 
     async def _reports(self, send: Callable[[Reported], Awaitable[None]]) -> None:
+        loop, gap_s = asyncio.get_running_loop(), self._settings.report_gap_s
+        last = -2 * gap_s
         while True:
             with suppress(TimeoutError):  # no news is when the regular one is due
                 async with asyncio.timeout(around(self._report_every_s, self._dice)):
@@ -251,4 +253,7 @@ class Control:
             report = self._report()
             serving, ready = (live.table.hash, report.ready) if live else (None, False)
             await send(Reported(msgspec.structs.replace(report, serving=serving, ready=ready)))
-            await asyncio.sleep(self._settings.report_gap_s)
+            # After a silence there may be two: what a new table brings to light need not wait out a gap.
+            silent_s, last = loop.time() - last, loop.time()
+            if silent_s < 2 * gap_s:
+                await asyncio.sleep(gap_s)
