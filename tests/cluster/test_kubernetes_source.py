@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from builders.control_plane import ControlPlane, username
 from builders.watching import (
+    OWN,
     RULES,
-    SLICES,
     Watching,
     key_of,
     namespaced_account,
@@ -119,9 +119,10 @@ def test_nothing_of_ours_is_left_on_objects_and_nothing_is_asked_but_to_read(pla
         assert [call for call in calls if call.code >= 400] == []
         resources = {call.resource for call in calls if call.verb in ("list", "watch")}
         assert resources == {
-            *("modelroutes", "providerkeys", "budgets", "accesskeys", "secrets", "namespaces", "endpointslices")
+            *("modelroutes", "providerkeys", "budgets", "accesskeys", "secrets", "namespaces"),
+            *("endpointslices", "configmaps"),
         }
-        assert {call.namespace for call in calls if call.resource == "endpointslices"} == {release}
+        assert {call.namespace for call in calls if call.resource in ("endpointslices", "configmaps")} == {release}
 
     asyncio.run(story())
 
@@ -200,7 +201,7 @@ def test_a_world_that_is_suddenly_empty_is_believed_when_two_lists_agree(plane: 
 def test_a_missing_right_is_told_once_with_the_way_out_and_nothing_is_published_before(plane: ControlPlane) -> None:
     async def story() -> None:
         release = plane.namespace()
-        namespaced_account(plane, release, release, [*RULES[:1], SLICES])
+        namespaced_account(plane, release, release, [*RULES[:1], *OWN])
         kubeconfig = plane.kubeconfig_for("byway-operator", release)
         async with watching(kubeconfig, release, namespaces=(release,), watched=False) as it:
             await soon(lambda: "secrets in" in it.log)
@@ -213,7 +214,7 @@ def test_a_missing_right_is_told_once_with_the_way_out_and_nothing_is_published_
             plane.raw(
                 "PUT",
                 f"/apis/rbac.authorization.k8s.io/v1/namespaces/{release}/roles/byway-operator-{release}",
-                {"metadata": {"name": f"byway-operator-{release}"}, "rules": [*RULES, SLICES]},
+                {"metadata": {"name": f"byway-operator-{release}"}, "rules": [*RULES, *OWN]},
             )
             await soon(lambda: it.source.synced)
 
@@ -227,7 +228,7 @@ def plane_asked(plane: ControlPlane, release: str, resource: str) -> int:
 def test_with_rights_in_some_namespaces_those_are_seen_and_no_others(plane: ControlPlane) -> None:
     async def story() -> None:
         release, ours, theirs = plane.namespace(), plane.namespace(), plane.namespace()
-        namespaced_account(plane, release, release, [SLICES])
+        namespaced_account(plane, release, release, OWN)
         namespaced_account(plane, release, ours, RULES, "byway-operator")
         kubeconfig = plane.kubeconfig_for("byway-operator", release)
         async with watching(kubeconfig, release, namespaces=(ours,)) as it:

@@ -165,7 +165,7 @@ def _bar_circles(made: Attempt, held_back: Mapping[Key, Manifest]) -> None:
     serving = {s.key: s.resource for s in made.of("ModelRoute") if isinstance(s.resource, ModelRoute)}
     owners = {(key.namespace, name): key for key, names in made.names.items() for name in names}
     trusted = tuple(sorted(made.settings.trusted_namespaces))
-    for circle in Fallbacks(serving, owners, trusted, made.shared).cycles():
+    for circle in Fallbacks(serving, owners, trusted, made.shared, made.catalogue.authors).cycles():
         closer = _who_closed(circle, made, held_back)
         after = circle[circle.index(closer) :] + circle[: circle.index(closer)]
         walked = " → ".join(f"{key.namespace}/{key.name}" for key in (*after, closer))

@@ -21,6 +21,8 @@ class Fallbacks:
     trusted: tuple[str, ...]
     shared: Mapping[Key, tuple[str, ...]]
     """With whom each shares itself."""
+    authors: frozenset[str] = frozenset()
+    """Of the catalogue: with one in front a name is a model."""
 
     def cycles(self) -> Iterator[tuple[Key, ...]]:
         """Circles that have no route in common, each in the order one would walk it."""
@@ -66,6 +68,8 @@ class Fallbacks:
             if shared is not None and self._shares(shared, namespace):
                 return shared
         where, _, route = name.partition("/")
+        if where in self.authors:
+            return None
         spelled_out = Key("ModelRoute", where, route)
         return spelled_out if route and self._shares(spelled_out, namespace) else None
 

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -170,7 +170,7 @@ class FolderSource:
         unreadable = [Problem(Place(self._shown(name), 1), why) for name, why in self._unreadable.items()]
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         first_seen = self._inventory.first_seen(world.manifests, now)
-        self._world = World(world.manifests, (*world.problems, *unreadable), first_seen)
+        self._world = replace(world, problems=(*world.problems, *unreadable), first_seen=first_seen)
         self._stale = False
         self._changes += 1
         return False
