@@ -183,7 +183,6 @@ ROUTES = [
         "selector goes with from: Selector",
     ),
     (
-        "ModelRoute",
         "{endpoints: [@EU], allowedNamespaces: {from: Selector, selector: {matchExpressions: "
         "[{key: a, operator: In}]}}}",
         "spec.allowedNamespaces.selector.matchExpressions[0].values",

@@ -235,8 +235,14 @@ def _assemble(made: Attempt) -> None:
         _guarded(made, standing.key, partial(_add_route, made, standing))
     _add_platform(table, made.settings, made.surroundings)
     table.add("policies", "tenancy", _tenancy(made))
-    for name, floor in made.floors.bound():
-        table.add("policies", name, floor, floor_key(made.settings.namespace))
+    floor = floor_key(made.settings.namespace)
+    if floor in made.standings:
+        _guarded(made, floor, partial(_add_floor, made, floor))
+
+
+def _add_floor(made: Attempt, key: Key) -> None:
+    for name, bound in made.floors.bound():
+        made.assembly.add("policies", name, bound, key)
 
 
 def _tenancy(made: Attempt) -> Tenancy:

@@ -46,15 +46,15 @@ class Floors:
             yield "floor:", Bound((EVERY_NAMESPACE,), closed=self.closed)
             return
         unknown = tuple(floor for floor in self.floors if floor.namespaces is None or not floor.namespaces.names)
-        members: dict[tuple[OneFloor, ...], list[str]] = {unknown: [EVERY_NAMESPACE]}
+        members = {_id(unknown): (unknown, [EVERY_NAMESPACE])}
         named = {name for floor in self.floors if floor.namespaces for name in floor.namespaces.names}
         for namespace in sorted(named | self.labels.keys()):
             floors = self.over(namespace)
             if floors != unknown:
-                members.setdefault(floors, []).append(namespace)
-        for floors, namespaces in members.items():
+                members.setdefault(_id(floors), (floors, []))[1].append(namespace)
+        for name, (floors, namespaces) in members.items():
             if floors or unknown:
-                yield _id(floors), _bound(floors, namespaces)
+                yield name, _bound(floors, namespaces)
 
 
 def read(floor: Floor, labels: Mapping[str, Mapping[str, str]], trusted: tuple[str, ...]) -> Floors:
