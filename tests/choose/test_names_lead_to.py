@@ -5,7 +5,7 @@ import random
 import pytest
 from builders.choosing import ask, order, reasons
 from builders.tables import account, endpoint, member, providers, route, table
-from byway_contract.table import DataPolicy, Model, RouteEndpoint, Table
+from byway_contract.table import DataPolicy, RouteEndpoint, Table
 from byway_proxy.choose.choose import Nothing
 from byway_proxy.choose.listing import visible_models
 from byway_proxy.choose.names import Name, parse

@@ -32,6 +32,10 @@ def secret(name: str, value: str, label: str = "true") -> str:
     )
 
 
+WATCHES = 8
+"""Five kinds, namespaces, the proxies' Service and the floor."""
+
+
 @asynccontextmanager
 async def behind_a_front(
     plane: ControlPlane, list_every_s: float = 60.0
@@ -41,7 +45,7 @@ async def behind_a_front(
     async with ApiFront(plane) as front:
         kubeconfig = plane.kubeconfig_for("byway-operator", release, port=front.port)
         async with watching(kubeconfig, release, list_every_s=list_every_s) as it:
-            await soon(lambda: front.watches == 7)
+            await soon(lambda: front.watches == WATCHES)
             yield front, it, plane.namespace()
 
 
@@ -138,7 +142,7 @@ def test_a_deletion_in_the_gap_of_a_watch_is_found_when_the_watch_is_too_old(pla
             await it.until(lambda world: key_of("only", here) not in world.manifests)
             assert it.source.resync_pruned == 1
             front.now = Spoilt()
-            await soon(lambda: front.watches == 7)
+            await soon(lambda: front.watches == WATCHES)
             await asyncio.to_thread(plane.apply, provider_key("next"), here)
             await it.until(lambda world: key_of("next", here) in world.manifests)
 
@@ -159,7 +163,7 @@ def test_a_watch_that_falls_silent_is_made_good_by_the_next_list(plane: ControlP
             assert time.monotonic() - began < 2.5
             assert key_of("new", here) in world.manifests
             assert it.source.resync_pruned == 1
-            assert front.watches == 7
+            assert front.watches == WATCHES
 
     asyncio.run(story())
 
@@ -174,7 +178,7 @@ def test_watches_that_end_with_an_error_are_begun_anew_and_nothing_is_lost(plane
             front.now = Spoilt()
             await it.until(lambda world: key_of("meanwhile", here) in world.manifests)
             assert "watches of the Kubernetes API ended" in it.log
-            await soon(lambda: front.watches == 7)
+            await soon(lambda: front.watches == WATCHES)
             await asyncio.to_thread(plane.apply, provider_key("after"), here)
             await it.until(lambda world: key_of("after", here) in world.manifests)
 

@@ -23,7 +23,6 @@ from byway_proxy.choose.nothing import Nothing
 from byway_proxy.choose.target import Group, Rejected, Served
 from byway_proxy.choose.view import View
 from byway_proxy.choose.wanted import Wanted
-
 from tenancy.reference import Answer, Good, Reference, Way
 from tenancy.worlds import ASKED, CATALOGUE, FACTS, NAMESPACES, NOBODY, RELEASE, World, manifests, random_world
 

@@ -1,4 +1,4 @@
-"""Random clusters for the rules of tenancy: small, crowded, and with a past. Plain values, and the manifests of them.
+"""Random clusters for the rules of tenancy: small, crowded, with a past. Plain values, and manifests of them.
 
 Everybody wants the same few names, so that nearly every world has a conflict, a consent or a broken object in it.
 """
@@ -329,7 +329,12 @@ def _of_demand(demand: Demand) -> dict[str, Any]:
 def _of_secret(home: str, name: str) -> Manifest:
     labels = {"byway.dev/credential": "true"}
     metadata = {"name": name, "namespace": home, "labels": labels}
-    body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"apiKey": f"sk-{home}-{name}"}}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"apiKey": f"sk-{home}-{name}"},
+    }
     return Manifest(Key("Secret", home, name), body)
 
 

@@ -167,7 +167,9 @@ def _account(
 
 def _promised(resource: ProviderKey, provider: Provider) -> Handling:
     """By the provider, as the catalogue has it. It binds nobody who stands in between."""
-    return Handling(provider.may_train, provider.retention_days, provider.regions) if _direct(resource) else Handling()
+    return (
+        Handling(provider.may_train, provider.retention_days, provider.regions) if _direct(resource) else Handling()
+    )
 
 
 def _stated_handling(said: DataHandling | None, promised: Handling) -> Handling:

@@ -11,16 +11,16 @@ from functools import partial
 
 from byway_contract.table import EVERY_NAMESPACE, Anonymous, Tenancy
 
+from byway_operator.compile import floors as floors_
 from byway_operator.compile import secrets
 from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
 from byway_operator.compile.assembly import Assembly
 from byway_operator.compile.cards import cards
 from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.directory import Directory
-from byway_operator.compile.faults import NotAccepted
 from byway_operator.compile.fallbacks import Fallbacks
+from byway_operator.compile.faults import NotAccepted
 from byway_operator.compile.floors import Floors, floor_key
-from byway_operator.compile import floors as floors_
 from byway_operator.compile.names import Names, as_written, by_age, consent_as_written
 from byway_operator.compile.routes import DraftRoute, draft_route, rejected_route
 from byway_operator.compile.services import Services
@@ -44,7 +44,7 @@ class Attempt:
     catalogue: Catalogue
     surroundings: Surroundings
     neighbours: Neighbours
-    floors: Floors = Floors()
+    floors: Floors = field(default_factory=Floors)
     standings: dict[Key, Standing] = field(default_factory=dict)
     accounts: dict[Key, DraftAccount] = field(default_factory=dict)
     names: dict[Key, tuple[str, ...]] = field(default_factory=dict)
@@ -208,7 +208,9 @@ def _draft_route(
     made: Attempt, standing: Standing, resource: ModelRoute, directory: Directory, services: Services
 ) -> None:
     key = standing.key
-    made.routes[key] = draft_route(key, resource, made.names[key], directory, services, made.settings, made.shared[key])
+    made.routes[key] = draft_route(
+        key, resource, made.names[key], directory, services, made.settings, made.shared[key]
+    )
 
 
 def _guarded(made: Attempt, key: Key, step: Callable[[], None]) -> None:
@@ -247,7 +249,9 @@ def _add_floor(made: Attempt, key: Key) -> None:
 
 def _tenancy(made: Attempt) -> Tenancy:
     homes = {key.namespace for key in made.names}
-    return Tenancy(tuple(sorted(set(made.settings.trusted_namespaces))), tuple(sorted(homes & made.catalogue.authors)))
+    return Tenancy(
+        tuple(sorted(set(made.settings.trusted_namespaces))), tuple(sorted(homes & made.catalogue.authors))
+    )
 
 
 def _add_platform(table: Assembly, settings: Settings, surroundings: Surroundings) -> None:

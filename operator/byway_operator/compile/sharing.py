@@ -35,14 +35,12 @@ class Neighbours:
             raise NotAccepted(
                 "NotPermitted",
                 "spec.allowedNamespaces.selector",
-                "spec.allowedNamespaces.selector: no namespace's labels are known here; a folder needs documents of "
-                "kind: Namespace, a cluster the operator's right to list Namespaces; or write from: Names",
+                "spec.allowedNamespaces.selector: no namespace's labels are known here; a folder needs documents "
+                "of kind: Namespace, a cluster the operator's right to list Namespaces; or write from: Names",
             )
         said = selector.model_dump_json()
         if said not in self._chosen:
-            self._chosen[said] = frozenset(
-                name for name, labels in self.labels.items() if selector.fits(labels)
-            )
+            self._chosen[said] = frozenset(name for name, labels in self.labels.items() if selector.fits(labels))
         return self._chosen[said]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from byway_contract.table import Issuer
 
-
 CORE_KINDS = frozenset({"Secret", "ConfigMap"})
 """Kubernetes' own kinds that we read: they have no status of ours."""
 

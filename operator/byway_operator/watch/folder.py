@@ -20,11 +20,11 @@ from byway_process.logs import Log
 from watchfiles import Change, awatch
 
 from byway_operator.resources.manifest import Place, Problem, World
+from byway_operator.resources.yaml_text import MOST_BYTES
 from byway_operator.watch.documents import Reading, read_documents
 from byway_operator.watch.inventory import Inventory
 from byway_operator.watch.listing import SUFFIXES, Listing, Stamp, list_files, said
 from byway_operator.watch.shrink import Doubted, believe
-from byway_operator.resources.yaml_text import MOST_BYTES
 
 LIST_EVERY_S = 10.0
 # Longer than any editor takes between truncating a file and filling it, or between taking the old file away and

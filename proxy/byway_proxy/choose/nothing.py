@@ -44,7 +44,8 @@ FIELDS: dict[Reason, str] = {
     "context_length": "messages",
     "modality": "messages",
 }
-"""What to change: a field of the request, of the ModelRoute, or of the platform's floor; else the reason's own name is the field's."""
+"""What to change: a field of the request, of the ModelRoute, or of the platform's floor; else the reason's own name
+is the field's."""
 
 PRIVACY: tuple[Reason, ...] = (
     *("policy_training", "policy_retention", "policy_region"),

@@ -57,7 +57,7 @@ class Demands(Struct, frozen=True):
 
 
 def against(policy: DataPolicy, said: Handling, name: str, whose: str) -> Broken | None:
-    """What of a policy is broken by whoever handles prompts so, or None. `name` and `whose` are for the sentence."""
+    """What of a policy whoever handles prompts so breaks, or None. `name` and `whose` are for the sentence."""
     days = said.retention_days
     if policy.deny_training and said.may_train:
         return "policy_training", f"{name} may train on requests; {whose} denies training"

@@ -39,7 +39,8 @@ Reason = Literal[
     "unknown_model",
 ]
 """Why a candidate was left out. `policy_…` is the route's own data policy, `floor…` the platform's demands on the
-caller's namespace (`floor` alone: nobody can tell what they are), `data_collection` and `zdr` are the caller's; `lacks_feature` is soft: others of the same model have it."""
+caller's namespace (`floor` alone: nobody can tell what they are), `data_collection` and `zdr` are the caller's;
+`lacks_feature` is soft: others of the same model have it."""
 
 MOST_ATTEMPTS = 8
 """In one chain, whatever a route says."""

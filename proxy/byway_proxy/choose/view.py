@@ -10,7 +10,7 @@ when it is first called and kept. In order, namespace X means by a name:
 
 The name is looked for exactly as written first (`qwen3:32b` is a fine name), then without routing variants.
 
-Whatever it leads to is bound by the floor of the *caller's* namespace, fallback models of other namespaces included.
+Whatever it leads to is bound by the floor of the *caller's* namespace, other namespaces' fallback models included.
 What another namespace's route lacks, and why it is rejected, is told in one word: the rest is for its owner.
 """
 
