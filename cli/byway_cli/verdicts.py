@@ -55,7 +55,14 @@ def judge(world: World, addresses: dict[str, str], allowed_cidrs: tuple[str, ...
         # Told no address, Services are where a cluster has them.
         service_addresses=addresses or None,
     )
-    compiled = compile_table(world.manifests, held_back={}, refused={}, settings=settings, catalogue=load())
+    compiled = compile_table(
+        world.manifests,
+        held_back={},
+        refused={},
+        settings=settings,
+        catalogue=load(),
+        surroundings=world.surroundings,
+    )
     lines = [_line(verdict, world.manifests[key]) for key, verdict in compiled.verdicts.items()]
     lines += [Line(str(problem.place), "", "Unreadable", True, problem.message) for problem in world.problems]
     return sorted(lines, key=_order)

@@ -22,7 +22,7 @@ from byway_operator.compile.settings import Settings
 from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
-from byway_operator.resources.manifest import Key, Manifest, World
+from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
@@ -214,7 +214,7 @@ class Cycle:
                 self._good.get(key),
             )
             for key, verdict in self.verdicts.items()
-            if key in self.world.manifests
+            if key in self.world.manifests and key.kind not in CORE_KINDS
         }
         self._lives = {key: self.world.manifests[key].uid for key in self.statuses}
         self._led = self._teller is None or self._teller.leading
@@ -273,7 +273,7 @@ class Cycle:
 
 def statuses_of(cycle: Cycle, kind: str) -> list[dict[str, Any]]:
     """Objects of a kind with their status, as an API server would give them. Never Secrets."""
-    if kind == "Secret":
+    if kind in CORE_KINDS:
         return []
     return [
         {

@@ -9,6 +9,7 @@ from byway_contract.table import (
     Anonymous,
     Credential,
     Endpoint,
+    Floor,
     Model,
     Route,
     RouteEndpoint,
@@ -56,6 +57,8 @@ def table(
     trusted: tuple[str, ...] = (),
     credentials: dict[str, str] | None = None,
     anonymous: str | None = None,
+    authors: tuple[str, ...] = (),
+    floors: list[Floor] | None = None,
 ) -> Table:
     """Ids are as the operator makes them: `team-a/openai`, `team-a/openai:acme/m`. `anonymous` is the namespace of
     whoever brings no credential."""
@@ -64,7 +67,7 @@ def table(
         "endpoints": {f"{e.account}:{e.upstream_model}": e for e in endpoints},
         "routes": {f"{r.namespace}/{r.name}": r for r in routes or []},
         "models": dict(models or {}),
-        "policies": {"tenancy": Tenancy(trusted)},
+        "policies": {"tenancy": Tenancy(trusted, authors)} | {f"floor:{n}": f for n, f in enumerate(floors or [])},
         "callers": {"anonymous": Anonymous(anonymous)} if anonymous else {},
         "credentials": {i: Credential(Secret(value)) for i, value in (credentials or {}).items()},
     }

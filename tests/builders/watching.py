@@ -25,7 +25,11 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["secrets"], "verbs": READ},
 ]
 NAMESPACES: dict[str, Any] = {"apiGroups": [""], "resources": ["namespaces"], "verbs": READ}
-SLICES: dict[str, Any] = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ}
+OWN: list[dict[str, Any]] = [
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": READ},
+]
+"""In the release's namespace."""
 
 
 def provider_key(name: str = "openai", provider: str = "openai") -> str:
@@ -117,7 +121,7 @@ def operator_account(plane: ControlPlane, release: str, name: str = "byway-opera
     metadata = {"metadata": {"name": role}}
     plane.raw("POST", f"{rbac}/clusterroles", {**metadata, "rules": [*RULES, NAMESPACES]})
     plane.raw("POST", f"{rbac}/clusterrolebindings", {**metadata, **_bound("ClusterRole", role, release, name)})
-    namespaced_account(plane, release, release, [SLICES], name)
+    namespaced_account(plane, release, release, OWN, name)
 
 
 def namespaced_account(

@@ -5,7 +5,7 @@ import random
 import pytest
 from builders.choosing import ask, order, reasons
 from builders.tables import account, endpoint, member, providers, route, table
-from byway_contract.table import DataPolicy, Model, RouteEndpoint, Table
+from byway_contract.table import DataPolicy, RouteEndpoint, Table
 from byway_proxy.choose.choose import Nothing
 from byway_proxy.choose.listing import visible_models
 from byway_proxy.choose.names import Name, parse
@@ -87,7 +87,7 @@ def test_a_route_of_an_untrusted_namespace_is_called_by_its_full_name_only() -> 
 
 def test_a_catalogue_author_wins_against_a_namespace_of_that_name() -> None:
     with pytest.raises(Nothing):
-        ask(squatter(models={"team-b/other": Model("Other")}), "team-b/smart")
+        ask(squatter(authors=("team-b",)), "team-b/smart")
 
 
 def test_a_rejected_route_keeps_its_name_and_never_falls_through() -> None:

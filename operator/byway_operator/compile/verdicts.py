@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from byway_operator.compile.attempt import Attempt
+from byway_operator.compile.floors import floor_key
 from byway_operator.compile.standing import Standing
 from byway_operator.compile.verdict import ACCEPTED, RESOLVED, Condition, Verdict
 from byway_operator.resources.manifest import Key
@@ -58,6 +59,8 @@ def _consequence(made: Attempt, standing: Standing) -> str:
             return f"callers of {names} get 404 with this reason" if names else "it serves nothing"
         case "ProviderKey", _:
             return "nothing can be called with it"
+        case "ConfigMap", _ if standing.key == floor_key(made.settings.namespace):
+            return "until it is, nobody is served anything: it may have forbidden it"
         case "Secret", _:
             return "ProviderKeys that name it have no credential"
         case _:

@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 GROUP, VERSION = "byway.dev", "v1alpha1"
 FIELD_MANAGER = "byway-operator"
 CREDENTIAL_LABEL = "byway.dev/credential"
+FLOOR_LABEL = "byway.dev/floor"
 
 PAGE = 500
 """Objects in one answer of a LIST."""
@@ -78,6 +79,10 @@ class KubeApi:
         """Secrets that say they are for us. RBAC cannot filter by label; we ask for no others all the same."""
         selector = {"labelSelector": f"{CREDENTIAL_LABEL}=true"}
         return await self._list(_path("/api/v1", namespace, "secrets"), selector)
+
+    async def list_floors(self, namespace: str) -> Listed:
+        """ConfigMaps that say they are the platform's floor."""
+        return await self._list(_path("/api/v1", namespace, "configmaps"), {"labelSelector": f"{FLOOR_LABEL}=true"})
 
     async def list_namespaces(self) -> Listed:
         return await self._list("/api/v1/namespaces")

@@ -18,7 +18,7 @@ from byway_process.logs import Log
 
 from byway_operator.kube.api import KubeApi, KubeError, Listed
 from byway_operator.resources.manifest import World
-from byway_operator.watch.cluster_inventory import KINDS, NAMESPACES, SLICES, ClusterInventory, View, views
+from byway_operator.watch.cluster_inventory import FLOORS, KINDS, NAMESPACES, SLICES, ClusterInventory, View, views
 from byway_operator.watch.held import Object
 from byway_operator.watch.shrink import believe
 from byway_operator.watch.triggers import Triggers
@@ -184,6 +184,8 @@ class ClusterSource:
                 return await self._api.list_credentials(view.namespace)
             case "namespaces":
                 return await self._api.list_namespaces()
+            case "configmaps":
+                return await self._api.list_floors(view.namespace or self._settings.namespace)
             case "endpointslices":
                 return await self._api.list_endpoint_slices(
                     view.namespace or self._settings.namespace, self._settings.proxy_service
@@ -250,7 +252,7 @@ def _wait_s(failures: int) -> float:
 
 def _way_out(view: View, status: int) -> str:
     group = "discovery.k8s.io" if view.plural == SLICES else "byway.dev" if view.plural in KINDS else ""
-    group = "" if view.plural == "secrets" else group
+    group = "" if view.plural in ("secrets", FLOORS) else group
     if status == 403:
         where = "a ClusterRole" if view.namespace is None else f"a Role in {view.namespace}"
         return f'grant the operator get, list and watch on {view.plural} (apiGroup "{group}") by {where}'

@@ -21,7 +21,9 @@ KINDS = {
     "secrets": "Secret",
 }
 """By their plural, as in a URL."""
-NAMESPACES, SLICES = "namespaces", "endpointslices"
+NAMESPACES, SLICES, FLOORS = "namespaces", "endpointslices", "configmaps"
+MANIFESTS = {**KINDS, FLOORS: "ConfigMap"}
+"""What becomes a manifest; the last in the release's namespace alone."""
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +41,7 @@ def views(watch_namespaces: Sequence[str], release: str) -> tuple[View, ...]:
     """What is looked at; `watch_namespaces` empty is all."""
     where: Sequence[str | None] = sorted(set(watch_namespaces)) or (None,)
     resources = (View(plural, namespace) for plural in KINDS for namespace in where)
-    return (*resources, View(NAMESPACES), View(SLICES, release))
+    return (*resources, View(NAMESPACES), View(SLICES, release), View(FLOORS, release))
 
 
 class ClusterInventory:
@@ -49,8 +51,8 @@ class ClusterInventory:
         self._slices: Held[frozenset[str]] = Held(ready_pods)
         self._issuer: Issuer | None = None
         for view in looked_at:
-            if view.plural in KINDS:
-                self._known[view] = Held(Reader(KINDS[view.plural]))
+            if view.plural in MANIFESTS:
+                self._known[view] = Held(Reader(MANIFESTS[view.plural]))
 
     def take(self, view: View, found: Object) -> bool:
         """An object is, or is otherwise. True: `world` is another."""
@@ -76,7 +78,7 @@ class ClusterInventory:
             return self.keys()
         others = (known.manifest.key for other, held in self._known.items() if other != view for known in held)
         names = self._known[view].names_after(found, version)
-        return frozenset(others) | {Key(KINDS[view.plural], *name) for name in names}
+        return frozenset(others) | {Key(MANIFESTS[view.plural], *name) for name in names}
 
     def world(self) -> World:
         """Everything, as it is now: what happens later does not change it."""

@@ -34,11 +34,12 @@ class Listed(Struct, frozen=True):
 
 
 def visible_models(view: View, namespace: str) -> tuple[Listed, ...]:
-    """Sorted by name. A rejected route is not listed, and hides what it would fall through to."""
+    """Sorted by name. A rejected route is not listed, and hides what it would fall through to; nor is what a floor
+    forbids altogether."""
     listed = {}
     for name in visible_names(view, namespace):
         target = view.meant(namespace, name)
-        if isinstance(target, Served):
+        if isinstance(target, Served) and not _forbidden(target):
             listed[name] = _listed(view, name, target)
     return tuple(listed[name] for name in sorted(listed))
 
@@ -56,6 +57,12 @@ def nearest(view: View, namespace: str, name: str) -> tuple[str, ...]:
     # Its own author's models are the likeliest meant.
     near.sort(key=lambda n: n.split("/", 1)[0] != name.split("/", 1)[0])
     return ends or tuple(difflib.get_close_matches(name[:128], near[:MOST_COMPARED], 2, 0.6))
+
+
+def _forbidden(target: Served) -> bool:
+    if any(group.slots for group in target.groups):
+        return False
+    return any(each.reason.startswith("floor") for group in target.groups for each in group.left_out)
 
 
 def _listed(view: View, name: str, target: Served) -> Listed:

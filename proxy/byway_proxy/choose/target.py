@@ -23,6 +23,11 @@ Reason = Literal[
     "policy_training",
     "policy_retention",
     "policy_region",
+    "floor",
+    "floor_training",
+    "floor_retention",
+    "floor_region",
+    "floor_models",
     "max_price",
     "context_length",
     "max_tokens",
@@ -33,8 +38,9 @@ Reason = Literal[
     "rejected",
     "unknown_model",
 ]
-"""Why a candidate was left out. `policy_…` is the route's own data policy, `data_collection` and `zdr` are the
-caller's; `lacks_feature` is soft: others of the same model have it."""
+"""Why a candidate was left out. `policy_…` is the route's own data policy, `floor…` the platform's demands on the
+caller's namespace (`floor` alone: nobody can tell what they are), `data_collection` and `zdr` are the caller's;
+`lacks_feature` is soft: others of the same model have it."""
 
 MOST_ATTEMPTS = 8
 """In one chain, whatever a route says."""
