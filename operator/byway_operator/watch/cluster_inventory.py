@@ -11,7 +11,7 @@ from byway_contract.table import Issuer
 
 from byway_operator.resources.manifest import Key, Surroundings, World
 from byway_operator.watch.held import Held, Object, Relisted
-from byway_operator.watch.objects import Known, Reader, labels_of, ready_pods
+from byway_operator.watch.objects import Known, Reader, labels_of, ready_pods, unlabelled_secret
 
 KINDS = {
     "modelroutes": "ModelRoute",
@@ -50,6 +50,7 @@ class ClusterInventory:
         self._namespaces: Held[Mapping[str, str]] = Held(labels_of)
         self._slices: Held[frozenset[str]] = Held(ready_pods)
         self._issuer: Issuer | None = None
+        self._unlabelled: frozenset[tuple[str, str]] = frozenset()
         for view in looked_at:
             if view.plural in MANIFESTS:
                 self._known[view] = Held(Reader(MANIFESTS[view.plural]))
@@ -69,6 +70,11 @@ class ClusterInventory:
         changed, self._issuer = issuer != self._issuer, issuer
         return changed
 
+    def unlabelled(self, names: frozenset[tuple[str, str]]) -> bool:
+        """Secrets that are named, and are there without the label of a credential."""
+        changed, self._unlabelled = names != self._unlabelled, names
+        return changed
+
     def keys(self) -> frozenset[Key]:
         return frozenset(known.manifest.key for held in self._known.values() for known in held)
 
@@ -83,8 +89,12 @@ class ClusterInventory:
     def world(self) -> World:
         """Everything, as it is now: what happens later does not change it."""
         known = [known for held in self._known.values() for known in held]
+        unlabelled = map(unlabelled_secret, sorted(self._unlabelled))
         return World(
-            {each.manifest.key: each.manifest for each in known},
+            {
+                **{manifest.key: manifest for manifest in unlabelled},
+                **{each.manifest.key: each.manifest for each in known},
+            },
             surroundings=Surroundings(
                 {name: labels for (_, name), labels in self._namespaces.items()}, self._issuer
             ),

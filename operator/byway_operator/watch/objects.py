@@ -56,6 +56,12 @@ class Reader:
         return Manifest(key, body, metadata.get("generation", 1), metadata.get("creationTimestamp") or "")
 
 
+def unlabelled_secret(name: tuple[str, str]) -> Manifest:
+    """A Secret of which we know that it is there, and not marked as a credential."""
+    metadata = {"namespace": name[0], "name": name[1]}
+    return Manifest(Key("Secret", *name), {"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+
+
 def labels_of(found: Object, _before: Mapping[str, str] | None) -> Mapping[str, str]:
     """Of a Namespace."""
     return found["metadata"].get(LABELS) or {}
