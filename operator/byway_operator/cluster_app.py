@@ -30,7 +30,7 @@ from byway_operator.kube.api import KubeApi, KubeError, connect
 from byway_operator.kube.elector import Elector
 from byway_operator.kube.events import EventWriter
 from byway_operator.kube.identity import TokenReviews
-from byway_operator.kube.lease import Candidate
+from byway_operator.kube.lease import LEASE_S, Candidate, Pace
 from byway_operator.kube.ledger_keys import LedgerKeys
 from byway_operator.kube.writer import StatusWriter
 from byway_operator.push.push import Hub
@@ -40,6 +40,8 @@ from byway_operator.watch.issuer import issuer_of
 from byway_operator.watch.triggers import Triggers
 
 FLUSH_S = 2.0
+# Shorter, and a busy API server alone would end reigns; longer, and nobody leads for as long.
+LEAST_LEASE_S, MOST_LEASE_S = 3, 300
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -59,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Health and metrics."""
     lease: str = "byway-operator"
     """Of which of the replicas leads."""
+    lease_s: int = LEASE_S
+    """How long a leader that falls silent is waited for before another leads."""
     proxy_service: str = "byway-proxy"
     """Its EndpointSlices say which proxies there ought to be."""
     proxy_service_account: str = "byway-proxy"
@@ -93,6 +97,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     address_of("BYWAY_LISTEN", settings.listen)
     address_of("BYWAY_ADMIN", settings.admin)
     address_of("BYWAY_ADDRESS", settings.address)
+    if not LEAST_LEASE_S <= settings.lease_s <= MOST_LEASE_S:
+        raise SettingsError(
+            f"BYWAY_LEASE_S: want {LEAST_LEASE_S} to {MOST_LEASE_S} seconds, not {settings.lease_s}"
+        )
     if settings.ledger and not settings.ledger.startswith("https://"):
         raise SettingsError(f"BYWAY_LEDGER: want https://host:port, not {settings.ledger!r}")
     check_cidrs(settings.allowed_cidrs)
@@ -107,12 +115,13 @@ class Operator:
         self._triggers = self._new_triggers()
         self._source = self._new_source(api)
         candidate = Candidate(settings.pod, settings.address)
-        self.elector = Elector(api, settings.namespace, settings.lease, candidate, log, self._leads)
+        pace = Pace(settings.lease_s)
+        self.elector = Elector(api, settings.namespace, settings.lease, candidate, log, self._leads, pace)
         account = f"{settings.namespace}/{settings.proxy_service_account}"
         identify = TokenReviews(api, settings.control_audience, account, log)
         self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
-        self.events = EventWriter(api, log, settings.pod)
-        self.writer = StatusWriter(api, log, self.events)
+        self.events = EventWriter(api, log, settings.pod, holds=self._holds)
+        self.writer = StatusWriter(api, log, self.events, holds=self._holds)
         self.cycle = Cycle(
             self._source,
             self.hub,
@@ -174,6 +183,9 @@ class Operator:
         self.writer.rest()
         await self.elector.release()
         await self.hub.drain(why, self._settings.drain_s)
+
+    def _holds(self) -> bool:
+        return self.elector.holds
 
     def _heard(self) -> None:
         self.cycle.heard()

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
 from byway_contract.table import decode
@@ -199,6 +200,9 @@ class Cycle:
 
     def _tell(self) -> None:
         fleet, now = self._hub.fleet(), time.time()
+        if self._teller is not None and not self._led:
+            # Another operator has been speaking since our last compile.
+            self.world = replace(self.world, told=self._source.read().told)
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
         complete = len(reports) == len(fleet.proxies) and not fleet.awaited
         self._summary = summarize(reports, self._summary, now, complete)

@@ -77,6 +77,10 @@ class Call:
     path: str
     code: int
     """HTTP's; 0 for a watch that has not ended."""
+    at: str = ""
+    """When it came in; these sort as they are."""
+    credential: str = ""
+    """Which of the user's, as the API server names it."""
 
 
 class ControlPlane:
@@ -141,6 +145,17 @@ class ControlPlane:
         if answer.status >= 300:
             raise ApiError(answer.status, text.decode(errors="replace"))
         return json.loads(text) if answer.getheader("Content-Type", "").startswith("application/json") else text
+
+    def connection(self) -> http.client.HTTPSConnection:
+        """The administrator's, to do with as one likes."""
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=150, context=self._tls)
+
+    def since(self, path: str, version: str) -> list[dict[str, Any]]:
+        """Every event of a watch since this resourceVersion; takes a second."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self._tls)
+        with contextlib.closing(connection):
+            connection.request("GET", f"{path}?watch=1&timeoutSeconds=1&resourceVersion={version}")
+            return [json.loads(line) for line in connection.getresponse().read().splitlines()]
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
@@ -354,7 +369,8 @@ def _call(event: Mapping[str, Any]) -> Call:
     resource = "/".join(filter(None, [what.get("resource"), what.get("subresource")]))
     answered = event["responseStatus"]["code"] if event["stage"] == "ResponseComplete" else 0
     names = what.get("apiGroup", ""), resource, what.get("namespace", ""), what.get("name", "")
-    return Call(event["verb"], *names, event["requestURI"], answered)
+    credential = event["user"].get("extra", {}).get("authentication.kubernetes.io/credential-id", [""])[0]
+    return Call(event["verb"], *names, event["requestURI"], answered, event["requestReceivedTimestamp"], credential)
 
 
 @contextmanager

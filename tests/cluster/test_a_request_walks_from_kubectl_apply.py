@@ -65,7 +65,8 @@ def test_what_is_applied_is_programmed_called_and_told(plane: ControlPlane, rele
         status, _, body = release.ask("smart", release.token(namespace))
         assert status == 200, body
         assert json.loads(body)["model"] == "test/model"
-        assert len([call for call in served(truth) if call["path"].endswith("/chat/completions")]) == 1
+        # The provider writes it down after it has answered.
+        until(lambda: [call["path"] for call in served(truth)].count("/v1/chat/completions") == 1)
         columns = plane.kubectl("get", "modelroutes", "-n", namespace, "--no-headers").split()
         assert columns[:3] == ["smart", "True", "1/1"]
         assert "2/2" in columns

@@ -2,6 +2,7 @@
 over a real control plane. Pods are objects that run nowhere, and EndpointSlices are written here.
 """
 
+import base64
 import contextlib
 import http.client
 import json
@@ -21,9 +22,10 @@ from typing import Any
 
 import canary
 import yaml
-from builders.control_plane import ControlPlane
+from builders.control_plane import Call, ControlPlane, username
 from builders.helm import fetch, of_kind, render
 from fakes.machine import free_port, opened, until
+from fakes.service import Service, service
 
 SERVICE = "byway-proxy"
 OPERATOR = "byway-operator"
@@ -43,16 +45,15 @@ class UnixConnection(http.client.HTTPConnection):
 class Fleet:
     """One release. `namespace` is its own, and trusted; `settings` go to every operator."""
 
-    def __init__(self, plane: ControlPlane, root: Path, settings: Mapping[str, str]) -> None:
-        self.plane, self.root, self._settings = plane, root, dict(settings)
+    def __init__(self, plane: ControlPlane, root: Path, front: Service, settings: Mapping[str, str]) -> None:
+        self.plane, self.root, self.front, self._settings = plane, root, front, dict(settings)
         self.namespace = plane.namespace()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         self.admin: dict[str, int] = {}
+        self._tokens: dict[str, str] = {}
         plane.apply(rights(self.namespace, self._settings.get("BYWAY_WATCH_NAMESPACES", "")))
         plane.service_account(self.namespace, OPERATOR)
-        self.front = free_port()
-        """Of the operators' Service, which is the first of them."""
 
     @property
     def url(self) -> str:
@@ -61,9 +62,10 @@ class Fleet:
 
     # --- Processes
 
-    def operator(self, name: str = "byway-operator-0", port: int | None = None, **settings: str) -> None:
-        listen, admin = port or (self.front if not self._has("byway-operator") else free_port()), free_port()
-        certificate = self.plane.certificate(self._operator_name, "127.0.0.1", common_name=OPERATOR)
+    def operator(self, name: str = "byway-operator-0", **settings: str) -> None:
+        """One more; or, of the same name, as a container that begins anew in its pod."""
+        listen, admin = self.ports.get(name) or free_port(), self.admin.get(name) or free_port()
+        certificate = self.plane.certificate(self.operator_name, "127.0.0.1", common_name=OPERATOR)
         self.ports[name], self.admin[name] = listen, admin
         environment = {
             "BYWAY_TLS_CERT": certificate.cert,
@@ -73,7 +75,7 @@ class Fleet:
             "BYWAY_ADDRESS": f"127.0.0.1:{listen}",
             "BYWAY_LISTEN": f"127.0.0.1:{listen}",
             "BYWAY_ADMIN": f"127.0.0.1:{admin}",
-            "BYWAY_KUBECONFIG": self.plane.kubeconfig_for(OPERATOR, self.namespace),
+            "BYWAY_KUBECONFIG": self._kubeconfig(name),
             "BYWAY_ALLOWED_CIDRS": "127.0.0.0/8",
             **(
                 {"BYWAY_LEDGER": f"https://127.0.0.1:{self.ports['byway-ledger']}"}
@@ -85,6 +87,13 @@ class Fleet:
             **settings,
         }
         self._start(name, ["byway_operator", "cluster"], environment)
+        self.front.targets = tuple({*self.front.targets, listen})
+
+    def _kubeconfig(self, name: str) -> Path:
+        """Its own token for each, by which the API server's audit log tells them apart."""
+        made = self.plane.kubeconfig_for(OPERATOR, self.namespace)
+        self._tokens[name] = json.loads(made.read_text())["users"][0]["user"]["token"]
+        return made.rename(self.root / f"{name}.kubeconfig.yaml")
 
     def ledger(self) -> None:
         name = "byway-ledger"
@@ -123,10 +132,10 @@ class Fleet:
             "BYWAY_POD_NAMESPACE": self.namespace,
             "BYWAY_LISTEN": f"127.0.0.1:{listen}",
             "BYWAY_ADMIN": f"127.0.0.1:{admin}",
-            "BYWAY_CONTROL": f"https://127.0.0.1:{self.front}",
+            "BYWAY_CONTROL": f"https://127.0.0.1:{self.front.port}",
             "BYWAY_CONTROL_TOKEN": tokens["byway-control"],
             "BYWAY_CONTROL_CA": self.plane.ca,
-            "BYWAY_CONTROL_NAME": self._operator_name,
+            "BYWAY_CONTROL_NAME": self.operator_name,
             "BYWAY_LEDGER": f"https://127.0.0.1:{self.ports['byway-ledger']}",
             "BYWAY_LEDGER_TOKEN": tokens["byway-ledger"],
             "BYWAY_LEDGER_CA": self.plane.ca,
@@ -138,10 +147,10 @@ class Fleet:
     def ready(self, *numbers: int) -> None:
         """Wait until these proxies are, and write the EndpointSlice that says so."""
         for number in numbers:
-            until(partial(self._is_ready, f"byway-proxy-{number}"), 30)
+            until(partial(self.is_ready, f"byway-proxy-{number}"), 30)
         self.slice(*numbers)
 
-    def _is_ready(self, name: str) -> bool:
+    def is_ready(self, name: str) -> bool:
         assert self.processes[name].poll() is None, self.said(name)
         try:
             return opened(urllib.request.Request(f"http://127.0.0.1:{self.admin[name]}/readyz"))[0] == 200
@@ -152,7 +161,7 @@ class Fleet:
         """The EndpointSlice of the proxies' Service."""
         endpoints = [
             {
-                "addresses": [f"192.0.2.{number + 1}"],
+                "addresses": [f"198.18.{number // 250}.{number % 250 + 1}"],
                 "conditions": {"ready": True},
                 "targetRef": {"kind": "Pod", "name": f"byway-proxy-{number}", "namespace": self.namespace},
             }
@@ -201,6 +210,12 @@ class Fleet:
             float(line.rpartition(" ")[2]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name
         )
 
+    def calls(self, operator: str) -> list[Call]:
+        """What this operator has asked of the API server, in order, by the server's audit log."""
+        credential = f"JTI={_claims(self._tokens[operator])['jti']}"
+        calls = self.plane.calls(username(self.namespace, OPERATOR))
+        return [call for call in calls if call.credential == credential]
+
     def books(self) -> list[dict[str, Any]]:
         """What the ledger has, by namespace and ServiceAccount."""
         with contextlib.closing(UnixConnection(self.root / "ledger.sock")) as connection:
@@ -221,7 +236,7 @@ class Fleet:
     # --- Beginning and ending
 
     @property
-    def _operator_name(self) -> str:
+    def operator_name(self) -> str:
         return f"{OPERATOR}.{self.namespace}.svc"
 
     def _has(self, prefix: str) -> bool:
@@ -258,24 +273,35 @@ class Fleet:
 def fleet(plane: ControlPlane, proxies: int = 2, operators: int = 1, **settings: str) -> Iterator[Fleet]:
     """Up and serving: what is applied from now on is live in a blink. `settings` are the operators'."""
     root = Path(tempfile.mkdtemp(prefix="byway-fleet-"))
-    made = Fleet(plane, root, settings)
-    try:
-        made.ledger()
-        for number in range(operators):
-            made.operator(f"byway-operator-{number}")
-        for number in range(proxies):
-            made.proxy(number)
+    with service() as front:
+        made = Fleet(plane, root, front, settings)
         try:
-            made.ready(*range(proxies))
-        except BaseException:
-            print(*(made.said(name) for name in made.processes), sep="\n")
-            raise
-        yield made
-    finally:
-        seen = canary.in_processes([p.pid for p in made.processes.values() if p.poll() is None])
-        made.end()
-        canary.nowhere([*seen, *canary.in_folder(root)])
-        shutil.rmtree(root, ignore_errors=True)
+            _begin(made, proxies, operators)
+            yield made
+        finally:
+            seen = canary.in_processes([p.pid for p in made.processes.values() if p.poll() is None])
+            made.end()
+            canary.nowhere([*seen, *canary.in_folder(root)])
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    body = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return claims
+
+
+def _begin(made: Fleet, proxies: int, operators: int) -> None:
+    made.ledger()
+    for number in range(operators):
+        made.operator(f"{OPERATOR}-{number}")
+    for number in range(proxies):
+        made.proxy(number)
+    try:
+        made.ready(*range(proxies))
+    except BaseException:
+        print(*(made.said(name) for name in made.processes), sep="\n")
+        raise
 
 
 def rights(namespace: str, watched: str = "") -> str:

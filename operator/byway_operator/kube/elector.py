@@ -9,16 +9,14 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from byway_process.logs import Log
 
 from byway_operator.kube.api import KubeApi, KubeError
 from byway_operator.kube.lease import (
-    RENEW_WITHIN_S,
-    RETRY_S,
     Candidate,
     Lease,
+    Pace,
     Seen,
     may_take,
     new_term,
@@ -27,14 +25,6 @@ from byway_operator.kube.lease import (
 )
 
 _RELEASE_S = 2.0
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Seconds."""
-
-    renew_within_s: float = RENEW_WITHIN_S
-    retry_s: float = RETRY_S
 
 
 class Elector:
@@ -57,7 +47,16 @@ class Elector:
         self._renewed_at = 0.0
         self._said = ""
         self._term = 0
+        self._turn = asyncio.Lock()
+        self._over = False
+        """We are about to end, and are not to lead again."""
         self.leading = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else can lead yet. A process that was stopped for a while learns here first that its reign
+        is over."""
+        return self.leading and time.monotonic() < self._renewed_at + self._pace.renew_within_s
 
     @property
     def leader(self) -> str | None:
@@ -80,7 +79,7 @@ class Elector:
 
     async def keep(self) -> None:
         """Returns when we lead no longer."""
-        while True:
+        while self.leading:
             left_s = self._renewed_at + self._pace.renew_within_s - time.monotonic()
             if left_s <= 0:
                 break
@@ -92,16 +91,17 @@ class Elector:
                         break
             except TimeoutError:
                 continue
-        self.leading = False
-        self._log.warning("this operator leads no longer", holder=self._seen.holder)
+        if self.leading:
+            self.leading = False
+            self._log.warning("this operator leads no longer", holder=self._seen.holder)
 
     async def release(self) -> None:
-        """Let another lead at once. What fails here, time does."""
-        if not self.leading:
+        """Let another lead at once, and lead no more. What fails here, time does."""
+        led, self.leading, self._over = self.leading, False, True
+        if not (led or self._turn.locked()):
             return
-        self.leading = False
         with suppress(KubeError, TimeoutError):
-            async with asyncio.timeout(_RELEASE_S):
+            async with asyncio.timeout(_RELEASE_S), self._turn:
                 await self._look()
                 if self._seen.holder == self._candidate.name:
                     await self._api.replace_lease(self._namespace, self._name, released(self._seen, time.time()))
@@ -109,24 +109,32 @@ class Elector:
 
     async def _try(self) -> bool:
         """Whether the Lease is ours now, for another while."""
-        began = time.monotonic()
-        try:
-            await self._look()
-            if not may_take(self._seen, self._candidate, began):
+        async with self._turn:
+            began = time.monotonic()
+            try:
+                term = None if self._over else await self._take(began)
+            except KubeError as error:
+                self._say(error)
                 return False
-            if not self.leading:
-                self._term = new_term(self._seen, time.time())
-            term = self._term
-            written = await self._write(taken(self._seen, self._candidate, term, self._name, time.time()))
-        except KubeError as error:
-            self._say(error)
+        if term is None or self._over:
             return False
-        self._seen = self._seen.again(written, began)
         self._renewed_at = began
         self._said = ""
         if self.leading:
             self._leads(term)
         return True
+
+    async def _take(self, began: float) -> int | None:
+        """The term that it is ours for. Raises KubeError."""
+        await self._look()
+        if not may_take(self._seen, self._candidate, began):
+            return None
+        if not self.leading:
+            self._term = new_term(self._seen, time.time())
+        term = self._term
+        lease = taken(self._seen, self._candidate, term, self._name, time.time(), self._pace.lease_s)
+        self._seen = self._seen.again(await self._write(lease), began)
+        return term
 
     async def _look(self) -> None:
         began = time.monotonic()

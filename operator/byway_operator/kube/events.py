@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -23,9 +23,16 @@ _ALLOWANCE = Allowance(per_s=5.0, burst=25)
 
 
 class EventWriter:
-    def __init__(self, api: KubeApi, log: Log, instance: str, allowance: Allowance = _ALLOWANCE) -> None:
-        """`instance`: this pod's name."""
-        self._api, self._log, self._instance = api, log, instance
+    def __init__(
+        self,
+        api: KubeApi,
+        log: Log,
+        instance: str,
+        allowance: Allowance = _ALLOWANCE,
+        holds: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`instance`: this pod's name. `holds`: as `StatusWriter`'s."""
+        self._api, self._log, self._instance, self._holds = api, log, instance, holds
         self._bucket = Bucket(allowance)
         self._waiting: deque[Event] = deque()
         self._stirred = asyncio.Event()
@@ -53,7 +60,10 @@ class EventWriter:
             if ready_at is not None:
                 await asyncio.sleep(ready_at - time.monotonic())
                 continue
-            await self._write(self._waiting.popleft())
+            if self._holds():
+                await self._write(self._waiting.popleft())
+            else:
+                self.rest()
 
     def collect(self) -> Iterator[Metric]:
         events = CounterMetricFamily("byway_events", "Kubernetes Events, by result", labels=["result"])

@@ -12,13 +12,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-# Kubernetes' own figures for its controllers.
-LEASE_S, RENEW_WITHIN_S, RETRY_S = 15.0, 10.0, 2.0
+# Kubernetes' own figure for its controllers, and so are the shares of it below.
+LEASE_S = 15
 
 TERM = "byway.dev/term"
 ADDRESS = "byway.dev/address"
 
 Lease = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds."""
+
+    lease_s: int = LEASE_S
+    """For so long after a leader's last word nobody else takes the Lease. Whole, as the API has it."""
+
+    @property
+    def renew_within_s(self) -> float:
+        """A leader that has not renewed for so long leads no longer, well before another may."""
+        return self.lease_s * 2 / 3
+
+    @property
+    def retry_s(self) -> float:
+        return self.lease_s * 2 / 15
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ def new_term(seen: Seen, wall_s: float) -> int:
     return max(seen.term + 1, int(wall_s * 1000))
 
 
-def taken(seen: Seen, candidate: Candidate, term: int, name: str, wall_s: float) -> Lease:
+def taken(seen: Seen, candidate: Candidate, term: int, name: str, wall_s: float, lease_s: int = LEASE_S) -> Lease:
     """The Lease to write for `candidate` to lead, or to lead on."""
     old = seen.lease or {}
     before = old.get("spec") or {}
@@ -99,7 +116,7 @@ def taken(seen: Seen, candidate: Candidate, term: int, name: str, wall_s: float)
         "metadata": metadata,
         "spec": {
             "holderIdentity": candidate.name,
-            "leaseDurationSeconds": int(LEASE_S),
+            "leaseDurationSeconds": lease_s,
             "acquireTime": before.get("acquireTime", now) if ours else now,
             "renewTime": now,
             "leaseTransitions": int(before.get("leaseTransitions") or 0) + (not ours and seen.lease is not None),

@@ -43,8 +43,11 @@ class StatusWriter:
         events: EventWriter,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
+        holds: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._api, self._log, self._events, self._clock = api, log, events, clock
+        """`holds`: asked before each write whether the Lease is still ours, for this process may have been stopped
+        for a while and not know yet."""
+        self._api, self._log, self._events, self._clock, self._holds = api, log, events, clock, holds
         self._pace = pace or Pace()
         self.outbox = Outbox(self._pace)
         self._turns = Events()
@@ -124,6 +127,9 @@ class StatusWriter:
 
     async def _write(self, write: Write, outbox: Outbox) -> None:
         key, outcome = write.key, Outcome.WRITTEN
+        if not self._holds():
+            self.rest()
+            return
         try:
             await self._api.apply_status(
                 key.kind, plural_of(key.kind), key.namespace, key.name, write.status, write.uid or None

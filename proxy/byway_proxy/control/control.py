@@ -152,7 +152,7 @@ class Control:
             self.connected = False
             # A stream that is welcomed and lost again at once is a failure too.
             lasted = ended.welcomed and loop.time() - began >= self._settings.redial.most_s
-            failures = 1 if lasted else failures + 1
+            failures = 0 if ended.at_once else 1 if lasted else failures + 1
             # A hint is followed once; if it leads nowhere, ask at the front again.
             leader = ended.leader if leader is None else None
             if ended.at_once or leader:
