@@ -69,7 +69,9 @@ class Listener(web.Server):
         connection = request.protocol
         assert isinstance(connection, Connection)
         reply = await self._serve(request._message, request.content, connection)
-        connection.flush()  # aiohttp may close it now
+        if not reply.keep_alive:
+            connection.flush()  # aiohttp closes it now
+        # Else it goes out with the turn: before it, aiohttp is ready to have the next request taken the short way.
         return reply
 
 

@@ -203,8 +203,9 @@ class Attempt:
     async def _hold_whole(self) -> Refused | None:
         # No idle deadline before the head: a long answer is silent until it is there. From here on there is one.
         self.watch.at = min(self.watch.total_at, self._means.now() + self.patience.idle_s)
-        whole = openai_answer.read_whole(await self.exchange.read_all(self._means.answer_bytes))
-        self.whole = whole
+        exchange, most = self.exchange, self._means.answer_bytes
+        body = exchange.all_here(most)
+        self.whole = whole = openai_answer.read_whole(await exchange.read_all(most) if body is None else body)
         if whole.error is not None:
             return self._by_error(200, whole.error)
         if whole.blank or whole.finish == "error":
