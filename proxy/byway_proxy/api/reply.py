@@ -52,7 +52,8 @@ class Reply:
         head = b"HTTP/1.1 %d %s\r\n%s%sContent-Length: %d\r\n\r\n" % (
             status, _REASONS.get(status, b"Error"), headers, connection, len(body),
         )  # fmt: skip
-        self._write(head if self._head_only else head + body)
+        self._connection.send(head if self._head_only else head + body)
+        self.started = True
 
     def open(self, headers: bytes, first: bytes = b"") -> None:
         """Begin a stream: 200, and its first bytes in the same packet."""
