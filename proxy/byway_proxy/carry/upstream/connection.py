@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         return transport is not None and now < self.best_before and not (transport.is_closing() or self.outlived)
 
     def rest(self, now: float, idle_s: float) -> bool:
-        """It is idle from now on, and stays fresh for `idle_s` or for what the provider's Keep-Alive says: at all?"""
+        """It is idle, and stays fresh for `idle_s` or for what the provider's Keep-Alive says: if at all."""
         keep_s = self.parser.keep_s
         self.best_before = best_before = now + (idle_s if keep_s is None else min(idle_s, keep_s - KEEP_MARGIN_S))
         return now < best_before

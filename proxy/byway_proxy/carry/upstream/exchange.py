@@ -83,7 +83,7 @@ class Exchange:
         return self._drain()
 
     def all_here(self, most: int) -> bytes | None:
-        """The whole body, if all of it has come and it is not longer than `most`; else `read_all` has the answer."""
+        """The whole body, if it has come and is not longer than `most`; else `read_all` knows more."""
         if self._finished and self._failure is None and len(self._pieces) == 1 and len(self._pieces[0]) <= most:
             return self._pieces.pop()
         return None
