@@ -68,8 +68,12 @@ class Reply:
 
         Raises ClientGone.
         """
-        connection = self._connection
-        connection.send(self._framed(data))
+        connection, size = self._connection, len(data)
+        if self._chunked and 0 < size < len(_SIZES):  # most chunks: framed here, without another call
+            data = b"".join((_SIZES[size], data, b"\r\n"))
+        else:
+            data = self._framed(data)
+        connection.send(data)
         return connection.keeps_up
 
     @property
@@ -92,8 +96,7 @@ class Reply:
     def _framed(self, data: bytes) -> bytes:
         if not self._chunked or not data:
             return data
-        size = len(data)
-        return b"".join((_SIZES[size] if size < len(_SIZES) else b"%x\r\n" % size, data, b"\r\n"))
+        return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
 
     def _write(self, data: bytes) -> None:
         self._connection.send(data)

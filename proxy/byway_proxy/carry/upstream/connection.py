@@ -154,11 +154,11 @@ class Connection(asyncio.Protocol):
         if fresh:
             exchange.take_head(parser.status, parser.headers, parser.by_name)
         pieces = parser.pieces
-        if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
+        if len(pieces) == 1:
+            body = pieces.pop()
         else:
-            body = b""
+            body = b"".join(pieces)
+            pieces.clear()
         if parser.complete:
             self._end(exchange)
             exchange.finish(body)

@@ -91,11 +91,10 @@ class Parser:
 
     def feed(self, data: bytes) -> None:
         """Raises Malformed. After `complete` nothing raises any more; it only ceases to be `reusable`."""
-        if not self.head_done and not self._bytes and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
-            raise Malformed("the answer does not begin with HTTP/1")
-        size = len(data)
-        limits = self._limits
-        self._long = self._bytes + size > limits.head_bytes
+        if not self.head_done:
+            if not self._bytes and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
+                raise Malformed("the answer does not begin with HTTP/1")
+            self._long = self._bytes + len(data) > self._limits.head_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -107,15 +106,11 @@ class Parser:
             self._look_behind(data)
             return
         # A real server (llama.cpp's) writes the end of the last chunk in pieces.
-        self._tail = data[-4:] if size > 3 else (self._tail + data)[-4:]
+        self._tail = data if len(data) > 3 else (self._tail + data)[-4:]
         if self.pieces:
             self._bytes = 0
         else:
-            self._bytes += size
-            if self._long:
-                raise Malformed(f"{limits.head_bytes} bytes without a byte of the body")
-        if len(self._lines) > limits.header_lines:
-            raise self._too_many_lines()
+            self._bound_framing(len(data))
 
     def close(self) -> None:
         """Undo the circle between us and llhttp's callbacks, so that reference counting frees both."""
@@ -165,6 +160,14 @@ class Parser:
 
     # Their pieces.
 
+    def _bound_framing(self, size: int) -> None:
+        """So many bytes more, and none of the body among them."""
+        self._bytes += size
+        if self._bytes > self._limits.head_bytes:
+            raise Malformed(f"{self._limits.head_bytes} bytes without a byte of the body")
+        if len(self._lines) > self._limits.header_lines:
+            raise self._too_many_lines()
+
     def _skip(self, status: int) -> None:
         self._interims += 1
         if status < 100 or status == 101 or self._interims > self._limits.interim_answers:
@@ -206,7 +209,7 @@ class Parser:
         elif self.framing == "length" and last is not None:
             self.reusable = data.endswith(last)
         else:  # chunks, trailers and heads end with one blank line
-            ending = data[-5:] if len(data) > 4 else (self._tail + data)[-5:]
+            ending = data[-5:] if len(data) > 4 else (self._tail[-4:] + data)[-5:]
             self.reusable = ending.endswith(b"\r\n\r\n") and ending[0] not in b"\r\n"
 
 
