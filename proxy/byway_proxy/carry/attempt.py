@@ -255,10 +255,11 @@ class Attempt:
         return "first_token_timeout" if waiting else "timeout"
 
     def _count(self, settle: Settle) -> None:
-        tally, provider = self._means.tally, self._intent.provider
+        tally, provider, usage = self._means.tally, self._intent.provider, settle.usage
         tally.attempts[provider, settle.outcome, settle.reason] += 1
-        tally.tokens[provider, "input"] += settle.usage.prompt
-        tally.tokens[provider, "output"] += settle.usage.completion
+        tokens = tally.tokens
+        tokens[provider, "input"] += usage.prompt
+        tokens[provider, "output"] += usage.completion
 
 
 class _Said(Protocol):
@@ -276,13 +277,12 @@ _NOTHING_SAID: _Said = Whole({}, [], None, "", "", "", None)
 
 
 def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
-    at, caller, account, about = means.wall(), job.caller, slot.account, job.about
+    at, caller, about = means.wall(), job.caller, job.about
+    namespace = caller.namespace
     return Intent(
-        attempt=attempt_id(int(at * 1000), means.random_bytes(10)), request=job.generation, at=at,
-        namespace=caller.namespace, service_account=caller.service_account, access_key=caller.access_key,
-        route=slot.route_id, endpoint=slot.endpoint_id, account=slot.account_id, provider=account.provider,
-        model=slot.endpoint.model, price=slot.price, streamed=job.request.stream, attempt_no=number,
-        byok=account.namespace == caller.namespace,
+        attempt_id(int(at * 1000), means.random_bytes(10)), job.generation, at, namespace, *slot.recorded,
+        streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == namespace,
+        service_account=caller.service_account, access_key=caller.access_key,
         user=about.user, session=about.session, referer=about.referer, title=about.title,
         user_agent=about.user_agent,
     )  # fmt: skip
