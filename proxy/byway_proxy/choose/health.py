@@ -310,10 +310,13 @@ class Health:
             self._troubled[slot.endpoint_id] = state
 
     def _endpoint(self, slot: Slot) -> EndpointHistory:
-        """Of one that is tried for the first time."""
-        state = self._endpoints[slot.endpoint_id] = EndpointHistory(slot.account_id, self.limits.samples)
+        state = self._endpoints.get(slot.endpoint_id)
+        if state is None:
+            state = self._endpoints[slot.endpoint_id] = EndpointHistory(slot.account_id, self.limits.samples)
         return state
 
     def _account(self, account_id: str) -> AccountHistory:
-        account = self._accounts[account_id] = AccountHistory()
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = AccountHistory()
         return account
