@@ -18,6 +18,9 @@ from byway_proxy.choose.wanted import Wanted
 __all__ = ["Candidate", "Choice", "LeftOut", "Nothing", "choose"]
 
 
+READY = Standing.READY
+
+
 class Choice(Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     """At least one, in the order to try them."""
@@ -31,11 +34,15 @@ class Choice(Struct, frozen=True):
 
 def choose(wanted: Wanted, view: View, health: Health, now: float, dice: Dice) -> Choice:
     """Raises Nothing."""
-    targets = [view.resolve(wanted.namespace, model) for model in wanted.models]
-    if len(targets) == 1:
-        only = _only(targets[0], wanted, health, now)
+    models = wanted.models
+    if len(models) == 1:
+        target = view.resolve(wanted.namespace, models[0])
+        only = _only(target, wanted, health, now)
         if only is not None:
             return only
+        targets = [target]
+    else:
+        targets = [view.resolve(wanted.namespace, model) for model in models]
     out: list[LeftOut] = []
     groups = _groups(targets, wanted, view, out)
     shelves = [Shelf(number, group, passing(group, wanted, out)) for number, group in enumerate(groups)]
@@ -53,12 +60,12 @@ def choose(wanted: Wanted, view: View, health: Health, now: float, dice: Dice) -
 
 def _only(target: Target, wanted: Wanted, health: Health, now: float) -> Choice | None:
     """The usual case, where there is nothing to weigh: one endpoint, well, for a request that asks for nothing."""
-    if not isinstance(target, Served) or target.only is None:
+    if not isinstance(target, Served):
         return None
-    group = target.groups[0]
-    if not nothing_to_ask(group, wanted) or health.standing(target.only, now) is not Standing.READY:
+    slot, group = target.only, target.groups[0]
+    if slot is None or not nothing_to_ask(group, wanted) or health.standing(slot, now) is not READY:
         return None
-    candidate = Candidate(target.only, 0, group.name, "only", Standing.READY)
+    candidate = Candidate(slot, 0, group.name, "only", READY)
     return Choice((candidate,), group.left_out, target.ignored, target.most_attempts)
 
 
