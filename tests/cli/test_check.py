@@ -34,7 +34,9 @@ WITHOUT_ITS_SECRET = FINE.replace("local", "cloud").replace("spec: {", "spec: {s
 def test_every_example_is_accepted_to_the_last_resource(name: str) -> None:
     lines = judge(read(EXAMPLES / name), on_one_machine({}))
     assert lines
-    assert [line for line in lines if line.verdict != "OK"] == []
+    # The credential of `gitops` is not in Git.
+    fine = {"OK", "SecretNotFound"} if name == "gitops" else {"OK"}
+    assert [line for line in lines if line.verdict not in fine] == []
 
 
 def test_a_field_that_is_misspelt_is_told_with_its_line_and_refused(tmp_path: Path) -> None:

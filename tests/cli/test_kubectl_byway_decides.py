@@ -18,7 +18,10 @@ from byway_cli.kube.reading import Platform, Seen
 from byway_cli.kube.schema import faults, schema_of
 from byway_cli.kube.standings import count, proxies_told, troubles
 from byway_operator.compile.catalogue.catalogue import load
+from byway_operator.compile.verdict import EndpointFact
 from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.tell.available import Member
+from byway_operator.tell.available import told as line_told
 from byway_operator.tell.crds import crd
 
 CATALOGUE = load()
@@ -141,6 +144,23 @@ def test_the_operators_refusal_counts_though_we_would_accept() -> None:
     answer = asked({OPENAI[0]: told("Accepted", "False", "NotPermitted")})
     assert answer["candidates"] == []
     assert any("is not accepted" in note for note in answer["notes"])
+
+
+def test_what_the_status_of_its_route_says_is_out_stands_last() -> None:
+    azure = manifest("ProviderKey", "azure", {"provider": "azure", "azure": {"resource": "acme"}})
+    endpoints = [
+        {"name": "one", "providerKeyRef": {"name": "openai"}, "model": MODEL},
+        {"name": "two", "providerKeyRef": {"name": "azure"}, "model": MODEL, "order": 1},
+    ]
+    route = manifest("ModelRoute", "smart", {"modelNames": [MODEL], "endpoints": endpoints})
+    out = line_told(Member(EndpointFact("one", "team-a/openai:gpt-5-mini"), False, "RateLimited"))
+    answer = asked({route[0]: {"observedGeneration": 1, "endpoints": [out]}}, OPENAI, azure, route)
+    assert [one["endpoint"] for one in answer["candidates"]] == [
+        "team-a/azure:gpt-5-mini",
+        "team-a/openai:gpt-5-mini",
+    ]
+    assert "it is resting" in answer["candidates"][1]["why"]
+    assert "status says RateLimited" in answer["candidates"][1]["why"]
 
 
 def test_a_key_that_is_not_valid_is_said_beside_its_endpoint() -> None:

@@ -151,28 +151,6 @@ def _nothing_more_than_a_viewer(plane: ControlPlane, home: str) -> None:
     assert not [call for call in calls if call.resource == "secrets"]
 
 
-def test_what_its_status_says_is_out_stands_last(plane: ControlPlane, release: Fleet, tmp_path: Path) -> None:
-    home = plane.namespace()
-    somebody = Person(plane, release, home)
-    with (
-        provider(tmp_path, "bad", kind="status", status=429, retry_after="600") as (bad, _),
-        provider(tmp_path, "good", keys=[KEY]) as (good, _),
-    ):
-        for text in (secret(), key("bad", bad), key("good", good)):
-            plane.apply(text, home)
-        plane.apply(route(own("bad", "bad"), own("good", "good", 1)), home)
-        plane.wait("modelroute", home, "smart", "condition=Programmed")
-        assert release.ask("smart", release.token(home))[0] == 200
-        plane.wait("modelroute", home, "smart", "jsonpath={.status.endpointsAvailable}=1/2", 20)
-        answer = json.loads(somebody.byway("explain", "smart", "-o", "json").stdout)
-    assert [one["endpoint"] for one in answer["candidates"]] == [
-        f"{home}/good:test/model",
-        f"{home}/bad:test/model",
-    ]
-    assert "resting" in answer["candidates"][1]["why"]
-    assert "status says" in answer["candidates"][1]["why"]
-
-
 def test_what_the_platform_shares_is_shown_to_who_may_read_it_and_told_of_to_who_may_not(
     plane: ControlPlane, release: Fleet, tmp_path: Path
 ) -> None:
