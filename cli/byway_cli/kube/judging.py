@@ -1,0 +1,93 @@
+"""Compile what a person may read, as the operator compiles all of it. Pure.
+
+Secrets are never read: one that is named is taken to be there, unless the status of the ProviderKey that names it
+says otherwise. Where an object's status says that the operator does not accept it, that counts and not our own
+verdict: the operator knows what cannot be read here (addresses that the cluster's admin listed, say).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from byway_contract.table import EVERY_NAMESPACE
+from byway_operator.compile.catalogue.catalogue import Catalogue
+from byway_operator.compile.compile import compile_table
+from byway_operator.compile.settings import Settings
+from byway_operator.compile.verdict import Compiled
+from byway_operator.resources.manifest import Key, Manifest, Surroundings
+from byway_operator.resources.secret import CREDENTIAL_LABEL
+
+from byway_cli.kube.reading import Platform, Seen
+
+ANY_ADDRESS = ("0.0.0.0/0", "::/0", "127.0.0.0/8", "::1/128")
+"""Which private addresses the cluster's admin listed, only the operator knows."""
+_UNREAD = "not read"
+
+
+def settings_of(platform: Platform, allowed_cidrs: tuple[str, ...], strict: bool) -> Settings:
+    return Settings(
+        trusted_namespaces=platform.trusted,
+        namespace=platform.release,
+        strict=strict,
+        allowed_cidrs=allowed_cidrs,
+    )
+
+
+def compiled(seen: Seen, catalogue: Catalogue) -> Compiled:
+    settings = settings_of(seen.platform, ANY_ADDRESS, strict=False)
+    world = {**seen.manifests, **dict(secrets_for(seen.manifests, seen.told))}
+    made = _compile(world, settings, catalogue, seen)
+    refused = {
+        key: replace(seen.manifests[key], broken=why)
+        for key, verdict in made.verdicts.items()
+        if verdict.accepted.status == "True" and (why := refusal(seen.told.get(key), verdict.generation))
+    }
+    return _compile({**world, **refused}, settings, catalogue, seen) if refused else made
+
+
+def secrets_for(
+    manifests: Mapping[Key, Manifest], told: Mapping[Key, Mapping[str, Any]]
+) -> Iterator[tuple[Key, Manifest]]:
+    """Stand-ins for the Secrets that ProviderKeys name and that are not among the manifests."""
+    for key, manifest in manifests.items():
+        spec = manifest.body.get("spec")
+        ref = spec.get("secretRef") if key.kind == "ProviderKey" and isinstance(spec, dict) else None
+        if not isinstance(ref, dict) or not isinstance(ref.get("name"), str):
+            continue
+        secret = Key("Secret", key.namespace, ref["name"])
+        wrong = condition(told.get(key), "ResolvedRefs", manifest.generation)
+        reason = wrong.get("reason") if wrong.get("status") == "False" else None
+        if secret not in manifests and reason != "SecretNotFound":
+            yield secret, _secret(secret, str(ref.get("key") or "apiKey"), reason, str(wrong.get("message", "")))
+
+
+def refusal(status: Mapping[str, Any] | None, generation: int) -> str:
+    """Why the operator does not accept this form; empty: it does, or has not said."""
+    accepted = condition(status, "Accepted", generation)
+    return f"{accepted.get('reason')}: {accepted.get('message')}" if accepted.get("status") == "False" else ""
+
+
+def condition(status: Mapping[str, Any] | None, type_: str, generation: int) -> Mapping[str, Any]:
+    """Of that type, if it speaks of this form; else empty."""
+    if not status or status.get("observedGeneration") != generation:
+        return {}
+    return next((one for one in status.get("conditions") or () if one.get("type") == type_), {})
+
+
+def _compile(world: Mapping[Key, Manifest], settings: Settings, catalogue: Catalogue, seen: Seen) -> Compiled:
+    # Where no label is known a Selector would be a fault of its author's. Nobody has this name.
+    labels = seen.labels or {EVERY_NAMESPACE: {}}
+    return compile_table(
+        world, held_back={}, refused={}, settings=settings, catalogue=catalogue, surroundings=Surroundings(labels)
+    )
+
+
+def _secret(key: Key, entry: str, reason: str | None, message: str) -> Manifest:
+    labels = {} if reason == "SecretNotLabelled" else {CREDENTIAL_LABEL: "true"}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": key.name, "namespace": key.namespace, "labels": labels},
+        "stringData": {entry: _UNREAD},
+    }
+    return Manifest(key, body, broken=message if reason == "SecretKeyMissing" else None)
