@@ -9,7 +9,7 @@ The whole world is compiled each time: it takes milliseconds, and nothing can be
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
@@ -20,10 +20,12 @@ from byway_process.logs import Log
 from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.compile import compile_table
 from byway_operator.compile.settings import Settings
+from byway_operator.compile.standing import Readings
 from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
+from byway_operator.tell.afresh import Grounds, afresh, at_rest
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
@@ -84,6 +86,7 @@ class Cycle:
         self._stirred, self._news = asyncio.Event(), asyncio.Event()
         self.begun = asyncio.Event()
         """The world has been read and compiled once."""
+        self._readings = Readings()
         self._good = dict(good)
         self._expected = frozenset(good)
         self._compiled: Compiled | None = None
@@ -91,6 +94,11 @@ class Cycle:
         self._summary = Summary()
         self._lives: Mapping[Key, str] = {}
         """Of which life of each object `statuses` speaks."""
+        self._grounds: Grounds | None = None
+        """What `statuses` were said on."""
+        self._moving: set[Key] = set()
+        """Those that an ack may change."""
+        self._all_told_at = 0.0
         self._led = False
         """Whether `statuses` were said to anybody."""
         self._proofs = Proofs()
@@ -166,8 +174,11 @@ class Cycle:
         self._proofs.know(compiled.sections, time.time())
         self._hub.publish(compiled)
         self._settle()
-        self._tell()
-        self.begun.set()
+        if self.begun.is_set():
+            self._news.set()  # once the table is on its way
+        else:
+            self._tell()
+            self.begun.set()
 
     def _compile_table(self, world: World, refusals: Mapping[Key, Refusal]) -> Compiled:
         return compile_table(
@@ -177,6 +188,7 @@ class Cycle:
             settings=self._settings,
             catalogue=self._catalogue,
             surroundings=world.surroundings,
+            readings=self._readings,
         )
 
     def _settle(self) -> None:
@@ -207,23 +219,35 @@ class Cycle:
         complete = len(reports) == len(fleet.proxies) and not fleet.awaited
         self._summary = summarize(reports, self._summary, now, complete)
         self._prove(now)
-        self.statuses = {
-            key: status_of(
-                verdict,
-                self.world.manifests[key],
-                fleet,
-                self._summary,
-                self._said_last(key),
-                now,
-                self._good.get(key),
-            )
-            for key, verdict in self.verdicts.items()
-            if key in self.world.manifests and key.kind not in CORE_KINDS
-        }
-        self._lives = {key: self.world.manifests[key].uid for key in self.statuses}
+        grounds = Grounds(self.verdicts, fleet, self._summary)
+        stale = self._stale(grounds, now)
+        manifests, lives = self.world.manifests, {}
+        for key, verdict in self.verdicts.items():
+            if key not in manifests or key.kind in CORE_KINDS:
+                continue
+            lives[key] = uid = manifests[key].uid
+            if stale is None or key in stale or self._lives.get(key) != uid:
+                status = status_of(
+                    verdict, manifests[key], fleet, self._summary, self._said_last(key), now, self._good.get(key)
+                )
+                self.statuses[key] = status
+                (self._moving.discard if at_rest(status) else self._moving.add)(key)
+        for key in self.statuses.keys() - lives.keys():
+            del self.statuses[key]
+        self._moving &= lives.keys()
+        self._grounds, self._lives = grounds, lives
         self._led = self._teller is None or self._teller.leading
         if self._teller is not None:
             self._teller.tell(self.statuses, self.world)
+
+    def _stale(self, grounds: Grounds, now: float) -> Set[Key] | None:
+        """Whose status is to be worked out; None: everybody's."""
+        due = self._grounds is None or not self._led or now - self._all_told_at >= TELL_EVERY_S
+        keys = None if due or self._grounds is None else afresh(self._grounds, grounds)
+        if keys is None:
+            self._all_told_at = now
+            return None
+        return keys | self._moving
 
     def _said_last(self, key: Key) -> Status | None:
         """What we said of it; or what another operator did, of an object that we see, or speak of, for the first
