@@ -267,6 +267,7 @@ class Proxy:
             loop_lag_ms=round(self._lag_s * 1000, 1),
             endpoints=endpoints,
             provider_keys=keys,
+            access_keys=self.serving.last_used(),
         )
 
     def _new_control(self) -> Control:
