@@ -13,7 +13,7 @@ from fakes.fleet import Fleet, fleet
 from fakes.machine import until
 from fakes.process import provider
 
-FIRST, SECOND = a_key(0xF1), a_key(0xF2)
+FIRST, SECOND, UNMARKED = a_key(0xF1), a_key(0xF2), a_key(0xF3)
 REVOKED_WITHIN_S = 2.0
 ACCESS = """
 apiVersion: byway.dev/v1alpha1
@@ -45,11 +45,6 @@ def test_an_access_key_is_made_used_rotated_and_taken_back(plane: ControlPlane, 
         assert answered(release, FIRST, "test/model") == [403, 403]
         assert answered(release, SECOND) == [401, 401]
 
-        def told() -> dict[str, object]:
-            found: dict[str, object] = plane.get("accesskey", namespace, "ci")["status"]
-            return found
-
-        until(lambda: "lastUsed" in told(), 10)
         assert FIRST not in plane.kubectl("get", "accesskeys", "-A", "-o", "yaml")
         columns = plane.kubectl("get", "accesskeys", "-n", namespace, "--no-headers").split()
         assert columns[:3] == ["ci", "True", "ci@example.com"]
@@ -68,6 +63,9 @@ def test_an_access_key_is_made_used_rotated_and_taken_back(plane: ControlPlane, 
         within(REVOKED_WITHIN_S, lambda: answered(release, SECOND) == [401, 401])
         assert answered(release, FIRST) == [200, 200]
         plane.wait("accesskey", namespace, "ci", "condition=ResolvedRefs=False")
+        (told,) = plane.get("accesskey", namespace, "ci")["status"]["keys"]
+        assert told["label"].startswith("sha256:")
+        assert plane.get("accesskey", namespace, "ci")["status"]["lastUsed"]
 
         plane.kubectl("delete", "accesskey", "ci", "-n", namespace, "--wait=false")
         within(REVOKED_WITHIN_S, lambda: answered(release, FIRST) == [401, 401])
@@ -81,7 +79,7 @@ def within(seconds: float, condition: object) -> None:
 def test_a_secret_without_the_label_is_told_so_by_the_key_that_names_it(plane: ControlPlane) -> None:
     with fleet(plane, proxies=1) as release:
         namespace = plane.namespace()
-        plane.apply(secret(FIRST, "ci-key").replace(', labels: {byway.dev/credential: "true"}', ""), namespace)
+        plane.apply(secret(UNMARKED, "ci-key").replace(', labels: {byway.dev/credential: "true"}', ""), namespace)
         plane.apply(ACCESS, namespace)
 
         def reason() -> str:
@@ -89,4 +87,4 @@ def test_a_secret_without_the_label_is_told_so_by_the_key_that_names_it(plane: C
             return next((str(c["reason"]) for c in conditions if c["type"] == "ResolvedRefs"), "")
 
         until(lambda: reason() == "SecretNotLabelled", 10)
-        assert release.ask("smart", FIRST)[0] == 401
+        assert release.ask("smart", UNMARKED)[0] == 401
