@@ -34,7 +34,7 @@ Item = Mapping[str, Any]
 
 def get(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk), accesskeys (ak); more by commas.")
+        str, typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk), accesskeys (ak).")
     ],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them. [default: all]")] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="[default: all]")] = None,
