@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from builders.desk import ROOT
 from byway_cli.kube.explaining import explained
+from byway_cli.kube.judging import secrets_for
 from byway_cli.kube.reading import Platform, Seen
 from byway_cli.kube.schema import faults, schema_of
 from byway_cli.kube.standings import count, proxies_told, troubles
+from byway_contract.access_key import is_key
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.verdict import EndpointFact
 from byway_operator.resources.manifest import Key, Manifest
@@ -128,6 +130,17 @@ def told(type_: str, status: str, reason: str) -> dict[str, Any]:
 
 def test_a_secret_that_nobody_says_is_missing_is_taken_to_be_there() -> None:
     assert [one["endpoint"] for one in asked()["candidates"]] == ["team-a/openai:gpt-5-mini"]
+
+
+def test_one_secret_that_several_name_has_the_entries_of_all() -> None:
+    spec = {"provider": "groq", "secretRef": {"name": "openai-key", "key": "groq"}}
+    keys = [{"name": "a", "secretRef": {"name": "openai-key", "key": "app"}}]
+    named = dict([OPENAI, manifest("ProviderKey", "groq", spec), manifest("AccessKey", "ci", {"keys": keys})])
+    (secret,) = dict(secrets_for(named, {})).values()
+    values = secret.body["stringData"]
+    assert sorted(values) == ["apiKey", "app", "groq"]
+    assert len(set(values.values())) == 3
+    assert is_key(values["app"])
 
 
 @pytest.mark.parametrize("reason", ["SecretNotFound", "SecretNotLabelled", "SecretKeyMissing"])

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from builders.control_plane import ControlPlane
 from builders.examples import EXAMPLES, manifests, namespaces
+from builders.tables import a_key
+from byway_contract.access_key import digest_of
 from fakes.egress import Egress, egress
 from fakes.fleet import Fleet, fleet
 from fakes.machine import until
@@ -37,6 +39,8 @@ class Call:
     """Providers, by spaces; empty: nobody may answer."""
     namespace: str = ""
     """Empty: the one that the example is applied to."""
+    key: bool = False
+    """By an access key, not by a token."""
 
 
 CALLS = {
@@ -55,7 +59,11 @@ CALLS = {
     "shared-key": [Call("fast", "OpenAI", "default"), Call("fast", "", "team-b")],
     "data-policy": [Call("careful", "Azure")],
     "gitops": [Call("smart", "OpenAI")],
+    "access-keys": [Call("smart", "OpenAI"), Call("smart", "OpenAI", key=True)],
 }
+KEY = a_key(0xF5)
+DIGEST = "4a7d1ed414474e4033ac29ccb8653d9b00000000000000000000000000000000"
+"""In the example, for a reader's own."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,7 @@ def test_an_example_is_applied_as_it_is_and_called(
     plane: ControlPlane, world: tuple[Fleet, Egress], example: Path
 ) -> None:
     release, way_out = world
-    text = manifests(example)
+    text = manifests(example).replace(DIGEST, digest_of(KEY))
     own = plane.namespace()
     named = {*namespaces(text), *(call.namespace for call in CALLS[example.name])} - {""}
     for name in sorted(named):
@@ -96,7 +104,7 @@ def test_an_example_is_applied_as_it_is_and_called(
     plane.apply(text, where)
     try:
         for document in yaml.safe_load_all(text):
-            if document["kind"] in ("ProviderKey", "ModelRoute"):
+            if document["kind"] in ("ProviderKey", "ModelRoute", "AccessKey"):
                 home = document["metadata"].get("namespace", own)
                 plane.wait(
                     document["kind"].lower(), home, document["metadata"]["name"], "condition=Ready", WITHIN_S
@@ -108,7 +116,7 @@ def test_an_example_is_applied_as_it_is_and_called(
 
 
 def _called(release: Fleet, way_out: Egress, call: Call, namespace: str) -> None:
-    token = release.token(namespace)
+    token = KEY if call.key else release.token(namespace)
     if not call.answers:
         status, _, body = release.ask(call.model, token)
         assert status == 400, body

@@ -1,10 +1,11 @@
 """Compile what a person may read, as the operator compiles all of it. Pure.
 
-Secrets are never read: one that is named is taken to be there, unless the status of the ProviderKey that names it
-says otherwise. Where an object's status says that the operator does not accept it, that counts and not our own
-verdict: the operator knows what cannot be read here (addresses that the cluster's admin listed, say).
+Secrets are never read: one that is named is taken to be there, unless the status of what names it says otherwise.
+Where the status of an object says that the operator does not accept it, that counts, not our verdict: the operator
+knows what cannot be read here (addresses that the cluster's admin listed, say).
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +25,6 @@ from byway_cli.kube.reading import Platform, Seen
 
 ANY_ADDRESS = ("0.0.0.0/0", "::/0", "127.0.0.0/8", "::1/128")
 """Which private addresses the cluster's admin listed, only the operator knows."""
-_UNREAD = "not read"
 
 
 def settings_of(platform: Platform, allowed_cidrs: tuple[str, ...], strict: bool) -> Settings:
@@ -71,17 +71,37 @@ def listed_in(seen: Seen) -> tuple[str, ...]:
 def secrets_for(
     manifests: Mapping[Key, Manifest], told: Mapping[Key, Mapping[str, Any]]
 ) -> Iterator[tuple[Key, Manifest]]:
-    """Stand-ins for the Secrets that ProviderKeys name and that are not among the manifests."""
+    """Stand-ins for the Secrets that are named and are not among the manifests."""
+    entries: dict[Key, dict[str, str]] = {}
+    reasons: dict[Key, set[str]] = {}
     for key, manifest in manifests.items():
-        spec = manifest.body.get("spec")
-        ref = spec.get("secretRef") if key.kind == "ProviderKey" and isinstance(spec, dict) else None
-        if not isinstance(ref, dict) or not isinstance(ref.get("name"), str):
-            continue
-        secret = Key("Secret", key.namespace, ref["name"])
         wrong = condition(told.get(key), "ResolvedRefs", manifest.generation)
-        reason = wrong.get("reason") if wrong.get("status") == "False" else None
-        if secret not in manifests and reason != "SecretNotFound":
-            yield secret, _secret(secret, str(ref.get("key") or "apiKey"), reason, str(wrong.get("message", "")))
+        reason = str(wrong.get("reason")) if wrong.get("status") == "False" else ""
+        for ref in _refs(key.kind, manifest.body.get("spec")):
+            secret, entry = Key("Secret", key.namespace, ref["name"]), str(ref.get("key") or "apiKey")
+            value = "" if reason == "SecretKeyMissing" else _stand_in(secret, entry)
+            entries.setdefault(secret, {})[entry] = value
+            reasons.setdefault(secret, set()).add(reason)
+    for secret, held in entries.items():
+        if secret not in manifests and "SecretNotFound" not in reasons[secret]:
+            yield secret, _secret(secret, held, "SecretNotLabelled" not in reasons[secret])
+
+
+def _refs(kind: str, spec: object) -> Iterator[Mapping[str, Any]]:
+    """As far as they are written well."""
+    found: list[object] = []
+    if kind == "ProviderKey" and isinstance(spec, dict):
+        found = [spec.get("secretRef")]
+    elif kind == "AccessKey" and isinstance(spec, dict) and isinstance(spec.get("keys"), list):
+        found = [one.get("secretRef") for one in spec["keys"] if isinstance(one, dict)]
+    for ref in found:
+        if isinstance(ref, dict) and isinstance(ref.get("name"), str):
+            yield ref
+
+
+def _stand_in(secret: Key, entry: str) -> str:
+    """Fit to be either kind of credential; no two entries have the same."""
+    return "sk-byway-" + hashlib.sha256(f"{secret} {entry}".encode()).hexdigest()
 
 
 def refusal(status: Mapping[str, Any] | None, generation: int) -> str:
@@ -105,12 +125,12 @@ def _compile(world: Mapping[Key, Manifest], settings: Settings, catalogue: Catal
     )
 
 
-def _secret(key: Key, entry: str, reason: str | None, message: str) -> Manifest:
-    labels = {} if reason == "SecretNotLabelled" else {CREDENTIAL_LABEL: "true"}
+def _secret(key: Key, entries: Mapping[str, str], labelled: bool) -> Manifest:
+    labels = {CREDENTIAL_LABEL: "true"} if labelled else {}
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": key.name, "namespace": key.namespace, "labels": labels},
-        "stringData": {entry: _UNREAD},
+        "stringData": dict(entries),
     }
-    return Manifest(key, body, broken=message if reason == "SecretKeyMissing" else None)
+    return Manifest(key, body)
