@@ -64,19 +64,19 @@ async def _judged(
 ) -> tuple[list["Line"], list[str]]:
     from byway_operator.compile.catalogue.catalogue import load
 
-    from byway_cli.kube.judging import secrets_for, settings_of
+    from byway_cli.kube.judging import listed_in, refused_in, secrets_for, settings_of
     from byway_cli.verdicts import in_order, judge, read
 
     async with session(context, namespace) as asking:
         world = read(directory, asking.namespace)
         await asking.kinds()
         seen, notes = await _around(asking, world, platform, load().authors)
-        around = {key: one for key, one in seen.manifests.items() if key not in world.manifests}
+        standing = {**seen.manifests, **refused_in(seen)}
+        around = {key: one for key, one in standing.items() if key not in world.manifests}
         around |= dict(secrets_for({**around, **world.manifests}, seen.told))
         labels = {**seen.labels, **world.surroundings.namespaces}
-        lines = judge(
-            replace(world, surroundings=Surroundings(labels)), settings_of(platform, cidrs, strict=True), around
-        )
+        settings = settings_of(platform, (*cidrs, *listed_in(seen)), strict=True)
+        lines = judge(replace(world, surroundings=Surroundings(labels)), settings, around)
         judges = Judges(asking)
         for key, manifest in world.manifests.items():
             if key.kind in PLURALS and manifest.broken is None and (said := await judges.say(manifest)):

@@ -128,5 +128,7 @@ def _differences(made: Compiled, seen: Seen) -> Iterator[str]:
             yield f"{key} is refused here ({verdict.accepted.message}), but the operator accepts it"
         elif verdict.accepted.status == "False":
             yield f"{key} is not accepted; if it was before, it serves on in that form, which cannot be read"
+        elif verdict.resolved.status != "True":
+            pass  # its reason is told where its endpoints are left out
         elif (programmed := condition(status, "Programmed", verdict.generation)).get("status") == "False":
             yield f"{key}: the proxies do not have this form yet ({programmed.get('reason')})"

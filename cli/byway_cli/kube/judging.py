@@ -6,8 +6,11 @@ verdict: the operator knows what cannot be read here (addresses that the cluster
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from byway_contract.table import EVERY_NAMESPACE
 from byway_operator.compile.catalogue.catalogue import Catalogue
@@ -38,11 +41,31 @@ def compiled(seen: Seen, catalogue: Catalogue) -> Compiled:
     world = {**seen.manifests, **dict(secrets_for(seen.manifests, seen.told))}
     made = _compile(world, settings, catalogue, seen)
     refused = {
-        key: replace(seen.manifests[key], broken=why)
-        for key, verdict in made.verdicts.items()
-        if verdict.accepted.status == "True" and (why := refusal(seen.told.get(key), verdict.generation))
+        key: manifest
+        for key, manifest in refused_in(seen).items()
+        if made.verdicts[key].accepted.status == "True"  # else our own words say more
     }
     return _compile({**world, **refused}, settings, catalogue, seen) if refused else made
+
+
+def refused_in(seen: Seen) -> dict[Key, Manifest]:
+    """What the operator does not accept by its status, so marked that a compiler does not either."""
+    return {
+        key: replace(manifest, broken=why)
+        for key, manifest in seen.manifests.items()
+        if (why := refusal(seen.told.get(key), manifest.generation))
+    }
+
+
+def listed_in(seen: Seen) -> tuple[str, ...]:
+    """Private addresses that the cluster's admin must have listed: the operator accepts keys that lead to them."""
+    found = set()
+    for key, manifest in seen.manifests.items():
+        accepted = condition(seen.told.get(key), "Accepted", manifest.generation).get("status") == "True"
+        url = (manifest.body.get("spec") or {}).get("baseURL") if key.kind == "ProviderKey" and accepted else None
+        with suppress(ValueError):  # a name is no address
+            found.add(str(ip_network(urlsplit(str(url)).hostname or "")))
+    return tuple(sorted(found))
 
 
 def secrets_for(

@@ -73,7 +73,11 @@ async def _standing(namespace: str | None, everywhere: bool, context: str | None
         if not standing.counts:
             raise CommandError(
                 f"no right to list Byway's kinds in {standing.where}; have somebody bind you the ClusterRole view"
-                + ("" if where is None else f" there: kubectl create rolebinding … --clusterrole=view -n {where}")
+                + (
+                    ", or name a namespace of yours with -n"
+                    if where is None
+                    else f" there: kubectl create rolebinding … --clusterrole=view -n {where}"
+                )
             )
         standing.proxies = await _proxies(asking, release, routes, standing)
         return standing
