@@ -25,6 +25,8 @@ A_NAMESPACE = 100
 """Routes in each namespace."""
 HERE = "/apis/byway.dev/v1alpha1/namespaces"
 WITHIN_S = 60.0
+KEPT_S = 10.0
+"""The API server closes a connection that nobody uses."""
 LAST = 4000
 """A log grows long, and is read often: so many bytes of it are of now."""
 APPLY = "application/apply-patch+yaml"
@@ -57,6 +59,17 @@ class World:
         self._call("DELETE", f"{HERE}/{namespace}/modelroutes/{name}")
         self.routes.remove(number)
 
+    def forget(self) -> None:
+        """As if nobody had told any of them anything."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._forget, self.routes))
+
+    def _forget(self, number: int) -> None:
+        namespace, name = self._where(number)
+        told = ("conditions", "endpoints", "endpointsAvailable", "modelNames", "proxies")
+        body = {"status": {"observedGeneration": -1, **dict.fromkeys(told)}}
+        self._call("PATCH", f"{HERE}/{namespace}/modelroutes/{name}/status", body, "application/merge-patch+json")
+
     def any(self) -> int:
         return random.choice(self.routes)
 
@@ -86,8 +99,9 @@ class World:
     def _call(self, verb: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
         """By a connection of each thread's own, kept."""
         connection: http.client.HTTPSConnection | None = getattr(self._here, "connection", None)
-        if connection is None:
+        if connection is None or time.monotonic() - self._here.used > KEPT_S:
             connection = self._here.connection = self._plane.connection()
+        self._here.used = time.monotonic()
         connection.request(verb, path, json.dumps(body), {"Content-Type": kind})
         answer = connection.getresponse()
         text = answer.read()

@@ -104,6 +104,7 @@ class Hub:
         self._advance_timer: asyncio.TimerHandle | None = None
         self._count_timer: asyncio.TimerHandle | None = None
         self._change_timer: asyncio.TimerHandle | None = None
+        self._change_at = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -366,9 +367,10 @@ class Hub:
         loop = asyncio.get_running_loop()
         at = loop.time() + (self._settings.gather_s if in_s is None else in_s)
         if self._change_timer is not None:
-            if self._change_timer.when() <= at:
+            if self._change_at <= at:
                 return
             self._change_timer.cancel()
+        self._change_at = at
         self._change_timer = loop.call_at(at, self._tell_change)
 
     def _tell_change(self) -> None:
