@@ -33,6 +33,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
                 "process",
                 "chart",
                 "admit",
+                "tenancy",
             }
         ),
     ),

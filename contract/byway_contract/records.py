@@ -63,6 +63,8 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     referer: str = ""
     title: str = ""
     user_agent: str = ""
+    user_id: str = ""
+    """Whose access key it is, by the word of its AccessKey; `user` is only what the request says."""
 
 
 class Settle(_Record, frozen=True, tag="SETTLE"):

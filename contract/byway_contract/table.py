@@ -32,6 +32,16 @@ class _Object(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An object of a section. Frozen, and silent about fields that a newer operator added."""
 
 
+class Handling(_Object, frozen=True):
+    """What becomes of prompts. The defaults are the worst: whoever says nothing is not believed to be better."""
+
+    may_train: bool = True
+    retention_days: Count | None = None
+    """None: unknown, which counts as for ever."""
+    regions: tuple[str, ...] = ()
+    """Empty: unknown."""
+
+
 class Account(_Object, frozen=True):
     """Where requests go and as whom: a ProviderKey (id `namespace/name`) or a Service in the cluster
     (id `svc:namespace/name:port`)."""
@@ -58,6 +68,8 @@ class Account(_Object, frozen=True):
     retention_days: Count | None = None
     """None: unknown, which counts as for ever."""
     regions: tuple[str, ...] = ()
+    vouched: Handling | None = None
+    """What of the three above counts before a floor, where they are a tenant's own word; None: all of it."""
     in_cluster: bool = False
     quirks: tuple[str, ...] = ()
     """Known deviations of the provider, each a word of `dialects`."""
@@ -86,6 +98,8 @@ class Endpoint(_Object, frozen=True):
     """Of FEATURES; None is unknown, which excludes nothing."""
     by_name: bool = True
     """Callable as `model` by whoever may use the account; False: only through a route that names it."""
+    vouched: bool = True
+    """Whether `model` is more than a tenant's own word. What is not is no model that a floor allows."""
 
 
 FEATURES = ("tools", "structured_outputs", "json_object", "reasoning", "temperature", "attachments", "logprobs")
@@ -168,6 +182,21 @@ class Tenancy(_Object, frozen=True, tag_field="kind", tag="tenancy"):
     """Who is trusted (id `tenancy` in `policies`)."""
 
     trusted_namespaces: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    """Namespaces of routes that are also authors in the catalogue: `author/model` is never one of their routes."""
+
+
+class Floor(_Object, frozen=True, tag_field="kind", tag="floor"):
+    """What binds callers of some namespaces, whatever routes and requests say (ids `floor:…` in `policies`)."""
+
+    namespaces: tuple[str, ...]
+    """`*` is all that no other floor names."""
+    policies: tuple[DataPolicy, ...] = ()
+    """All bind."""
+    allowed_models: tuple[tuple[str, ...], ...] = ()
+    """Globs of public names; a model has to fit one of each."""
+    closed: str | None = None
+    """Why nothing at all is served: nobody can tell what the floor demands."""
 
 
 class Anonymous(_Object, frozen=True, tag_field="kind", tag="anonymous"):
@@ -199,7 +228,30 @@ class Issuer(_Object, frozen=True, tag_field="kind", tag="issuer"):
     """Sorted by `kid`."""
 
 
-Identity = Anonymous | Issuer
+class KeyDigest(_Object, frozen=True):
+    """One of an access key's live keys, by what cannot be turned back into it."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    name: str = ""
+    """Within its AccessKey."""
+    expires: Count | None = None
+    """Seconds since 1970: from then on it lets nobody in. None: never."""
+
+
+class AccessKey(_Object, frozen=True, tag_field="kind", tag="access-key"):
+    """An app's credential at us (ids `key:namespace/name` in `callers`). The table never holds the key itself."""
+
+    namespace: str
+    name: str
+    keys: tuple[KeyDigest, ...]
+    """Any of them is accepted. No two AccessKeys of a table have one digest."""
+    user: str = ""
+    """Whose spend it is."""
+    allowed_models: tuple[str, ...] = ()
+    """Globs of names as callers write them; empty is all."""
+
+
+Identity = Anonymous | Issuer | AccessKey
 """How a caller is known."""
 
 
@@ -233,7 +285,7 @@ class Budget(_Object, frozen=True):
 SectionName = Literal["accounts", "budgets", "callers", "credentials", "endpoints", "models", "policies", "routes"]
 SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
 
-TableObject = Account | Endpoint | Model | Route | Tenancy | Egress | Identity | Credential | Budget
+TableObject = Account | Endpoint | Model | Route | Tenancy | Floor | Egress | Identity | Credential | Budget
 TYPES: dict[SectionName, Any] = {
     "accounts": Account,
     "budgets": Budget,
@@ -241,7 +293,7 @@ TYPES: dict[SectionName, Any] = {
     "credentials": Credential,
     "endpoints": Endpoint,
     "models": Model,
-    "policies": Tenancy | Egress,
+    "policies": Tenancy | Floor | Egress,
     "routes": Route,
 }
 
@@ -271,7 +323,7 @@ class Table(msgspec.Struct, frozen=True):
     credentials: Mapping[str, Credential]
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, Model]
-    policies: Mapping[str, Tenancy | Egress]
+    policies: Mapping[str, Tenancy | Floor | Egress]
     routes: Mapping[str, Route]
     budgets: Mapping[str, Budget]
 
@@ -287,9 +339,21 @@ class Table(msgspec.Struct, frozen=True):
         return found if isinstance(found, Issuer) else None
 
     @property
-    def trusted_namespaces(self) -> tuple[str, ...]:
+    def access_keys(self) -> tuple[AccessKey, ...]:
+        return tuple(identity for identity in self.callers.values() if isinstance(identity, AccessKey))
+
+    @property
+    def tenancy(self) -> Tenancy:
         found = self.policies.get("tenancy")
-        return found.trusted_namespaces if isinstance(found, Tenancy) else ()
+        return found if isinstance(found, Tenancy) else Tenancy()
+
+    @property
+    def trusted_namespaces(self) -> tuple[str, ...]:
+        return self.tenancy.trusted_namespaces
+
+    @property
+    def floors(self) -> tuple[Floor, ...]:
+        return tuple(policy for policy in self.policies.values() if isinstance(policy, Floor))
 
     @property
     def egress(self) -> Egress:

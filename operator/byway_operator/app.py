@@ -91,6 +91,7 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
     hub.expect(settings.proxies)
     compile_settings = CompileSettings(
         trusted_namespaces=(settings.namespace,),
+        namespace=settings.namespace,
         anonymous_namespace=settings.namespace,
         strict=True,
         allow_loopback=True,

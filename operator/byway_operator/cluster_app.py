@@ -240,6 +240,7 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
 def _compile_settings(settings: Settings) -> CompileSettings:
     return CompileSettings(
         trusted_namespaces=settings.trusted_namespaces or (settings.namespace,),
+        namespace=settings.namespace,
         anonymous_namespace=settings.anonymous_namespace or None,
         strict=False,
         allowed_cidrs=settings.allowed_cidrs,

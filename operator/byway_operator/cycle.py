@@ -24,7 +24,7 @@ from byway_operator.compile.standing import Readings
 from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
-from byway_operator.resources.manifest import Key, Manifest, World
+from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
 from byway_operator.tell.afresh import Grounds, afresh, at_rest, everything_every_s
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
@@ -223,7 +223,7 @@ class Cycle:
         stale = self._stale(grounds, now)
         manifests, lives = self.world.manifests, {}
         for key, verdict in self.verdicts.items():
-            if key not in manifests:
+            if key not in manifests or key.kind in CORE_KINDS:
                 continue
             lives[key] = uid = manifests[key].uid
             if stale is None or key in stale or self._lives.get(key) != uid:
@@ -301,7 +301,7 @@ class Cycle:
 
 def statuses_of(cycle: Cycle, kind: str) -> list[dict[str, Any]]:
     """Objects of a kind with their status, as an API server would give them. Never Secrets."""
-    if kind == "Secret":
+    if kind in CORE_KINDS:
         return []
     return [
         {

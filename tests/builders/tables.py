@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from byway_contract.access_key import digest_of, key_of
 from byway_contract.money import Price
 from byway_contract.secret import Secret
 from byway_contract.table import (
+    AccessKey,
     Account,
     Anonymous,
     Credential,
     Endpoint,
+    Floor,
+    KeyDigest,
     Model,
     Route,
     RouteEndpoint,
@@ -39,6 +43,20 @@ def endpoint(at: str, model: str = "acme/m", price: float | None = 1.0, **fields
     return Endpoint(account=at, model=model, price=None if price is None else dollars(price), **fields)
 
 
+def access_key(
+    *keys: str, namespace: str = "team-a", name: str = "ci", expires: int | None = None, **fields: Any
+) -> AccessKey:
+    """Of keys as apps send them; they are named a, b, c …"""
+    named = zip("abcd", keys, strict=False)
+    digests = tuple(KeyDigest(digest_of(key), letter, expires) for letter, key in named)
+    return AccessKey(namespace=namespace, name=name, keys=digests, **fields)
+
+
+def a_key(number: int) -> str:
+    """Another for each number, and the same each time."""
+    return key_of(number.to_bytes(32, "big"))
+
+
 def member(endpoint_id: str, name: str = "", **fields: Any) -> RouteEndpoint:
     return RouteEndpoint(name=name or endpoint_id, endpoint=endpoint_id, **fields)
 
@@ -56,6 +74,8 @@ def table(
     trusted: tuple[str, ...] = (),
     credentials: dict[str, str] | None = None,
     anonymous: str | None = None,
+    authors: tuple[str, ...] = (),
+    floors: list[Floor] | None = None,
 ) -> Table:
     """Ids are as the operator makes them: `team-a/openai`, `team-a/openai:acme/m`. `anonymous` is the namespace of
     whoever brings no credential."""
@@ -64,7 +84,7 @@ def table(
         "endpoints": {f"{e.account}:{e.upstream_model}": e for e in endpoints},
         "routes": {f"{r.namespace}/{r.name}": r for r in routes or []},
         "models": dict(models or {}),
-        "policies": {"tenancy": Tenancy(trusted)},
+        "policies": {"tenancy": Tenancy(trusted, authors)} | {f"floor:{n}": f for n, f in enumerate(floors or [])},
         "callers": {"anonymous": Anonymous(anonymous)} if anonymous else {},
         "credentials": {i: Credential(Secret(value)) for i, value in (credentials or {}).items()},
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from builders.control_plane import ControlPlane
-from byway_operator.kube.api import KubeApi, connect
+from builders.kube import kube_api
+from byway_operator.kube.api import connect
 from byway_operator.resources.manifest import Key, World
 from byway_operator.watch.cluster import ClusterSettings, ClusterSource, ReadIssuer
 from byway_operator.watch.cluster_inventory import views
@@ -23,7 +24,11 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["secrets"], "verbs": READ},
 ]
 NAMESPACES: dict[str, Any] = {"apiGroups": [""], "resources": ["namespaces"], "verbs": READ}
-SLICES: dict[str, Any] = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ}
+OWN: list[dict[str, Any]] = [
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": READ},
+]
+"""In the release's namespace."""
 
 
 def provider_key(name: str = "openai", provider: str = "openai") -> str:
@@ -76,19 +81,20 @@ async def watching(
     read_issuer: ReadIssuer | None = None,
     watched: bool = True,
 ) -> AsyncIterator[Watching]:
-    """Begun and running; `watched`: once every watch has had its LIST."""
+    """Begun and running; `watched`: once each watch has begun, and the LIST that it asks for is over."""
     said = io.StringIO()
     log = Log("operator", "debug", said)
     settings = ClusterSettings(release, SERVICE, namespaces, list_every_s, list_gap_s=0.05, issuer_every_s=0.2)
     looked_at = views(namespaces, release)
     triggers = Triggers(lambda: connect(str(kubeconfig)), looked_at, log, SERVICE)
-    async with KubeApi(await connect(str(kubeconfig))) as api:
+    async with kube_api(kubeconfig) as api:
         source = ClusterSource(api, triggers, settings, log, read_issuer=read_issuer)
         it = Watching(source, triggers, said)
         running = asyncio.create_task(_live(it))
         try:
             if watched:
-                await soon(lambda: running.done() or len(triggers.watched) == len(looked_at) - len(namespaces[:1]))
+                expected = len(looked_at) - len(namespaces[:1])
+                await soon(lambda: running.done() or source.lists >= 2 * expected)
             yield it
         finally:
             print(it.log)
@@ -110,7 +116,7 @@ def operator_account(plane: ControlPlane, release: str, name: str = "byway-opera
     metadata = {"metadata": {"name": role}}
     plane.raw("POST", f"{rbac}/clusterroles", {**metadata, "rules": [*RULES, NAMESPACES]})
     plane.raw("POST", f"{rbac}/clusterrolebindings", {**metadata, **_bound("ClusterRole", role, release, name)})
-    namespaced_account(plane, release, release, [SLICES], name)
+    namespaced_account(plane, release, release, OWN, name)
 
 
 def namespaced_account(

@@ -276,3 +276,11 @@ def test_whatever_happens_places_are_given_back_and_time_heals(story) -> None:  
         health.end(attempt)
     assert health.inflight == 0
     assert health.standing(candidate.slot, now + 700.0) is Standing.READY
+
+
+def test_proving_a_credential_forgets_nothing_of_its_use() -> None:
+    health = Health()
+    answer(health, A, now=1000.0)
+    health.proven(health.asked(A.slot.account_id), 1001.0)
+    used = health.report(1001.0, 5000.0)[1][A.slot.account_id]
+    assert (used.requests, used.last_used) == (1, 4999.0)

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from builders.control_plane import ControlPlane
 from canary import canary
 from fakes.fleet import Fleet, fleet
@@ -99,6 +102,28 @@ def test_a_secret_that_is_rotated_is_live_without_a_restart(
         assert b"SecretNotFound" in body
 
 
+def test_a_secret_without_the_label_is_told_so_and_used_as_soon_as_it_has_it(
+    plane: ControlPlane, release: Fleet, tmp_path: Path
+) -> None:
+    with provider(tmp_path, "e", keys=[KEY]) as (url, _):
+        namespace = plane.namespace()
+        unlabelled = secret(KEY).replace(', labels: {byway.dev/credential: "true"}', "")
+        for text in (unlabelled, provider_key(url), ROUTE):
+            plane.apply(text, namespace)
+        plane.wait("providerkey", namespace, "fake", "condition=ResolvedRefs=False")
+        until(lambda: condition(plane, namespace, "ResolvedRefs")["reason"] == "SecretNotLabelled")
+        assert "byway.dev/credential" in condition(plane, namespace, "ResolvedRefs")["message"]
+        plane.kubectl("label", "secret", "fake-key", "byway.dev/credential=true", "-n", namespace)
+        plane.wait("modelroute", namespace, "smart", "condition=Programmed")
+        until(lambda: release.ask("smart", release.token(namespace))[0] == 200)
+
+
+def condition(plane: ControlPlane, namespace: str, kind: str) -> dict[str, str]:
+    """Of the ProviderKey."""
+    conditions = plane.get("providerkey", namespace, "fake")["status"]["conditions"]
+    return next(c for c in conditions if c["type"] == kind)
+
+
 def test_records_reach_the_books_under_the_callers_name(
     plane: ControlPlane, release: Fleet, tmp_path: Path
 ) -> None:
@@ -115,13 +140,25 @@ def test_records_reach_the_books_under_the_callers_name(
 
 
 def test_programmed_means_that_traffic_follows(plane: ControlPlane, release: Fleet, tmp_path: Path) -> None:
+    """200 times: called right after the status says so, at a proxy of the caller's choice."""
     with provider(tmp_path, "c", keys=[KEY]) as (url, _):
         namespace = team(plane, url)
         token = release.token(namespace)
-        for turn in range(20):
-            route = ROUTE.replace("smart", f"smart-{turn}")
-            plane.apply(route, namespace)
-            plane.wait("modelroute", namespace, f"smart-{turn}", "condition=Programmed")
-            for proxy in (0, 1):
-                status, _, body = release.ask(f"smart-{turn}", token, proxy)
-                assert status == 200, body
+
+        def story(turn: int) -> int:
+            name = f"smart-{turn}"
+            routes = f"/apis/byway.dev/v1alpha1/namespaces/{namespace}/modelroutes"
+            plane.raw("POST", routes, yaml.safe_load(ROUTE.replace("smart", name)))
+            until(lambda: is_programmed(plane.raw("GET", f"{routes}/{name}")), 20)
+            status, _, body = release.ask(name, token, turn % 2)
+            assert status == 200, body
+            return status
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(story, range(200))) == [200] * 200
+        plane.empty(namespace)
+
+
+def is_programmed(route: dict[str, Any]) -> bool:
+    conditions = route.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Programmed" and c["status"] == "True" for c in conditions)

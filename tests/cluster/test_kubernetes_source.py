@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from builders.control_plane import ControlPlane, username
 from builders.watching import (
+    OWN,
     RULES,
-    SLICES,
     Watching,
     key_of,
     namespaced_account,
@@ -32,6 +32,10 @@ def secret(name: str, value: str, label: str = "true") -> str:
     )
 
 
+WATCHES = 8
+"""Five kinds, namespaces, the proxies' Service and the floor."""
+
+
 @asynccontextmanager
 async def behind_a_front(
     plane: ControlPlane, list_every_s: float = 60.0
@@ -41,7 +45,7 @@ async def behind_a_front(
     async with ApiFront(plane) as front:
         kubeconfig = plane.kubeconfig_for("byway-operator", release, port=front.port)
         async with watching(kubeconfig, release, list_every_s=list_every_s) as it:
-            await soon(lambda: front.watches == 7)
+            await soon(lambda: front.watches == WATCHES)
             yield front, it, plane.namespace()
 
 
@@ -99,9 +103,16 @@ def test_a_secret_is_seen_for_its_label_alone_and_its_value_is_in_no_log(plane: 
         calls = [call for call in plane.calls(username(release, "byway-operator")) if call.resource == "secrets"]
         assert {call.verb for call in calls} == {"list", "watch"}
         asked = [parse_qs(urlsplit(call.path).query) for call in calls]
-        assert {one["labelSelector"][0] for one in asked} == {"byway.dev/credential=true"}
+        # Those that a ProviderKey names and that are not there are asked for by name, for their metadata alone.
+        many = [one for one in asked if not of_one(one)]
+        assert {one["labelSelector"][0] for one in many} == {"byway.dev/credential=true"}
 
     asyncio.run(story())
+
+
+def of_one(query: dict[str, list[str]]) -> bool:
+    """Whether a LIST asks for one object by its name."""
+    return query.get("fieldSelector", ["metadata.name=-"]) != ["metadata.name=-"]
 
 
 def test_nothing_of_ours_is_left_on_objects_and_nothing_is_asked_but_to_read(plane: ControlPlane) -> None:
@@ -119,12 +130,14 @@ def test_nothing_of_ours_is_left_on_objects_and_nothing_is_asked_but_to_read(pla
         assert [call for call in calls if call.code >= 400] == []
         resources = {call.resource for call in calls if call.verb in ("list", "watch")}
         assert resources == {
-            *("modelroutes", "providerkeys", "budgets", "accesskeys", "secrets", "namespaces", "endpointslices")
+            *("modelroutes", "providerkeys", "budgets", "accesskeys", "secrets", "namespaces"),
+            *("endpointslices", "configmaps"),
         }
-        assert {call.namespace for call in calls if call.resource == "endpointslices"} == {release}
         # What kopf lists finds nothing: two thousand objects are read by us alone, and once.
         lists = [parse_qs(urlsplit(call.path).query) for call in calls if call.verb == "list"]
-        assert all(("limit" in one) != (one.get("fieldSelector") == ["metadata.name=-"]) for one in lists)
+        many = [one for one in lists if not of_one(one)]
+        assert all(("limit" in one) != (one.get("fieldSelector") == ["metadata.name=-"]) for one in many)
+        assert {call.namespace for call in calls if call.resource in ("endpointslices", "configmaps")} == {release}
 
     asyncio.run(story())
 
@@ -140,7 +153,7 @@ def test_a_deletion_in_the_gap_of_a_watch_is_found_when_the_watch_is_too_old(pla
             await it.until(lambda world: key_of("only", here) not in world.manifests)
             assert it.source.resync_pruned == 1
             front.now = Spoilt()
-            await soon(lambda: front.watches == 7)
+            await soon(lambda: front.watches == WATCHES)
             await asyncio.to_thread(plane.apply, provider_key("next"), here)
             await it.until(lambda world: key_of("next", here) in world.manifests)
 
@@ -161,7 +174,7 @@ def test_a_watch_that_falls_silent_is_made_good_by_the_next_list(plane: ControlP
             assert time.monotonic() - began < 2.5
             assert key_of("new", here) in world.manifests
             assert it.source.resync_pruned == 1
-            assert front.watches == 7
+            assert front.watches == WATCHES
 
     asyncio.run(story())
 
@@ -176,7 +189,7 @@ def test_watches_that_end_with_an_error_are_begun_anew_and_nothing_is_lost(plane
             front.now = Spoilt()
             await it.until(lambda world: key_of("meanwhile", here) in world.manifests)
             assert "watches of the Kubernetes API ended" in it.log
-            await soon(lambda: front.watches == 7)
+            await soon(lambda: front.watches == WATCHES)
             await asyncio.to_thread(plane.apply, provider_key("after"), here)
             await it.until(lambda world: key_of("after", here) in world.manifests)
 
@@ -203,7 +216,7 @@ def test_a_world_that_is_suddenly_empty_is_believed_when_two_lists_agree(plane: 
 def test_a_missing_right_is_told_once_with_the_way_out_and_nothing_is_published_before(plane: ControlPlane) -> None:
     async def story() -> None:
         release = plane.namespace()
-        namespaced_account(plane, release, release, [*RULES[:1], SLICES])
+        namespaced_account(plane, release, release, [*RULES[:1], *OWN])
         kubeconfig = plane.kubeconfig_for("byway-operator", release)
         async with watching(kubeconfig, release, namespaces=(release,), watched=False) as it:
             await soon(lambda: "secrets in" in it.log)
@@ -216,7 +229,7 @@ def test_a_missing_right_is_told_once_with_the_way_out_and_nothing_is_published_
             plane.raw(
                 "PUT",
                 f"/apis/rbac.authorization.k8s.io/v1/namespaces/{release}/roles/byway-operator-{release}",
-                {"metadata": {"name": f"byway-operator-{release}"}, "rules": [*RULES, SLICES]},
+                {"metadata": {"name": f"byway-operator-{release}"}, "rules": [*RULES, *OWN]},
             )
             await soon(lambda: it.source.synced)
 
@@ -249,7 +262,7 @@ def test_a_kind_that_is_not_installed_keeps_what_it_had_and_is_watched_again_onc
 def test_with_rights_in_some_namespaces_those_are_seen_and_no_others(plane: ControlPlane) -> None:
     async def story() -> None:
         release, ours, theirs = plane.namespace(), plane.namespace(), plane.namespace()
-        namespaced_account(plane, release, release, [SLICES])
+        namespaced_account(plane, release, release, OWN)
         namespaced_account(plane, release, ours, RULES, "byway-operator")
         kubeconfig = plane.kubeconfig_for("byway-operator", release)
         async with watching(kubeconfig, release, namespaces=(ours,)) as it:

@@ -18,6 +18,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 from builders.control_plane import ControlPlane
+from fakes.sockets import Sockets
 from yarl import URL
 
 _NOT_PASSED_ON = {
@@ -59,12 +60,11 @@ class ApiFront:
         self._plane = plane
         self._upstream = f"https://127.0.0.1:{plane.port}"
         self._open: set[web.StreamResponse] = set()
+        self._sockets = Sockets()
 
     async def __aenter__(self) -> Self:
         trust = ssl.create_default_context(cafile=str(self._plane.ca))
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=trust, limit=0), auto_decompress=True
-        )
+        self._session = aiohttp.ClientSession(connector=self._sockets.connector(trust), connector_owner=False)
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
@@ -81,6 +81,7 @@ class ApiFront:
         self.cut()
         await self._runner.cleanup()
         await self._session.close()
+        await self._sockets.end()
 
     def cut(self) -> None:
         """End every open watch, without a word."""
@@ -101,12 +102,7 @@ class ApiFront:
             data=await request.read() or None,
             timeout=aiohttp.ClientTimeout(),
         ) as answer:
-            try:
-                return await (self._watch if watching else self._answer)(request, answer)
-            finally:
-                # One that was not read to its end would be closed with TLS's politeness, which outlives us.
-                if answer.connection is not None and answer.connection.transport is not None:
-                    answer.connection.transport.abort()
+            return await (self._watch if watching else self._answer)(request, answer)
 
     async def _answer(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         payload = await answer.read()

@@ -95,6 +95,18 @@ def test_when_a_condition_turned_is_no_news_while_it_has_not_turned() -> None:
     assert not same(NOBODY_LOOKED, a_status())
 
 
+def test_a_figure_that_is_known_for_the_first_time_does_not_wait_for_the_pace_of_figures() -> None:
+    desk = Desk()
+    desk.tell((a_key(), a_status()))
+    desk.write()
+    desk.now += 1
+    desk.tell((a_key(), {**a_status(), "lastUsed": "2026-11-24T12:00:00Z"}))
+    assert [write.haste for write in desk.write()] == [Haste.TURNED]
+    desk.now += 1
+    desk.tell((a_key(), {**a_status(), "lastUsed": "2026-11-24T12:00:01Z"}))
+    assert desk.write() == []
+
+
 def test_the_order_of_conditions_is_no_news() -> None:
     turned_round = {**a_status(), "conditions": list(reversed(a_status()["conditions"]))}
     assert same(a_status(), turned_round)

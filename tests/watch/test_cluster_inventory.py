@@ -101,7 +101,7 @@ def test_some_namespaces_are_looked_at_one_by_one() -> None:
     looked_at = views(("team-b", "team-a", "team-b"), "byway-system")
     assert View("secrets", "team-a") in looked_at
     assert View("modelroutes", "team-b") in looked_at
-    assert len(looked_at) == 2 * 5 + 2
+    assert len(looked_at) == 2 * 5 + 3
 
 
 def test_a_list_of_one_namespace_leaves_the_others_alone() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from byway_operator.resources.yaml_text import MOST_VALUES, documents_of
 from byway_operator.watch.documents import Reading, read_documents
-from byway_operator.watch.yaml_text import MOST_VALUES, documents_of
+from byway_operator.watch.inventory import Inventory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -244,3 +245,42 @@ def test_every_field_has_its_own_line(names: list[str], blanks: int) -> None:
         path = f"spec.endpoints[{index}]"
         assert lines[manifest.place.of(path).line - 1] == f"  - name: {name}"
         assert lines[manifest.place.of(f"{path}.model").line - 1] == "    model: m"
+
+
+def test_a_folder_says_namespaces_labels_and_the_floor() -> None:
+    text = (
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a, labels: {data: patients}}\n---\n"
+        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-floor, labels: {byway.dev/floor: "true"}}\n'
+        "data: {floor.yaml: 'floors: []'}\n---\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"
+    )
+    reading = read_documents("a.yaml", text.encode())
+    assert [str(manifest.key) for manifest in reading.manifests] == [
+        "Namespace /team-a",
+        "ConfigMap default/byway-floor",
+    ]
+    assert reading.passed_over == ("ConfigMap other",)
+    inventory = Inventory()
+    inventory.read("a.yaml", reading)
+    world = inventory.world()
+    assert world.surroundings.namespaces == {
+        "team-a": {"data": "patients", "kubernetes.io/metadata.name": "team-a"}
+    }
+    assert [key.kind for key in world.manifests] == ["ConfigMap"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-floor}\n",
+            'metadata.labels: want byway.dev/floor: "true"; a cluster takes it for no floor without',
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: true}}\n",
+            "metadata.labels: want words; numbers and true go in quotes",
+        ),
+    ],
+)
+def test_a_floor_or_a_label_that_would_not_count_is_told(text: str, said: str) -> None:
+    assert told(text) == f"a.yaml:3: {said}"

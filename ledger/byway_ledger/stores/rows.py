@@ -39,6 +39,7 @@ def intent_values(intent: Intent) -> tuple[Value, ...]:
         intent.referer,
         intent.title,
         intent.user_agent,
+        intent.user_id,
     )
 
 

@@ -26,6 +26,7 @@ INTENT = (
     "referer",
     "title",
     "user_agent",
+    "user_id",
 )
 SETTLE = (
     "ended",
@@ -102,5 +103,8 @@ STEPS = (
     """,
     """
     ALTER TABLE source ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    ALTER TABLE attempt ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
     """,
 )

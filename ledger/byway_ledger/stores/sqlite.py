@@ -47,6 +47,8 @@ _BY: dict[By, str] = {
     "route": "route",
     "namespace": "namespace",
     "service_account": "service_account",
+    "access_key": "access_key",
+    "user": "user_id",
     "model": "model",
     "provider": "provider",
     "account": "account",

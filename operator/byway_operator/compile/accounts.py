@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from byway_contract.table import Account, Credential, Endpoint
+import msgspec
+from byway_contract.globs import allows
+from byway_contract.table import Account, Credential, Endpoint, Handling
 
 from byway_operator.compile import addresses, prices, secrets
 from byway_operator.compile.catalogue.catalogue import Card, Catalogue, Offer, Provider
 from byway_operator.compile.faults import NotAccepted, Unresolved
 from byway_operator.compile.settings import Settings
-from byway_operator.compile.sharing import allows, shared_with
 from byway_operator.compile.verdict import Condition
 from byway_operator.resources.manifest import Key
-from byway_operator.resources.provider_key import KeyModel, ProviderKey
+from byway_operator.resources.provider_key import DataHandling, KeyModel, ProviderKey
 from byway_operator.resources.shared import FEATURE_WORDS, Capabilities
 
 _T = TypeVar("_T")
@@ -39,6 +40,8 @@ class DraftAccount:
     """All public names the account has, also those that `allowedModels` keeps back."""
     allows: Callable[[str], bool]
     missing: Condition | None = None
+    trusted: bool = False
+    """Whether its namespace's word counts before a floor."""
 
     @property
     def id(self) -> str:
@@ -57,6 +60,7 @@ class DraftAccount:
             price=priced.price,
             price_origin=priced.origin,
             by_name=False,
+            vouched=self.trusted,
         )
 
 
@@ -65,7 +69,12 @@ def account_id(key: Key) -> str:
 
 
 def draft_account(
-    key: Key, resource: ProviderKey, held: secrets.Secrets, settings: Settings, catalogue: Catalogue
+    key: Key,
+    resource: ProviderKey,
+    held: secrets.Secrets,
+    settings: Settings,
+    catalogue: Catalogue,
+    shared_with: tuple[str, ...],
 ) -> DraftAccount:
     """Raises NotAccepted."""
     provider = _provider(resource.spec.provider, catalogue)
@@ -74,7 +83,8 @@ def draft_account(
         url = _url(key, resource, provider, settings)
     except Unresolved as unresolved:
         url, missing = "", unresolved.condition
-    account = _account(key, resource, provider, url)
+    trusted = key.namespace in settings.trusted_namespaces
+    account = _account(key, resource, provider, url, shared_with, trusted)
     credential = None
     if resource.spec.secret_ref is not None:
         try:
@@ -82,6 +92,8 @@ def draft_account(
         except Unresolved as unresolved:
             missing = missing or unresolved.condition
     endpoints = _endpoints(key, resource, provider, catalogue)
+    if not trusted:
+        endpoints = {name: _vouched(name, one, resource, catalogue) for name, one in endpoints.items()}
     allowed = allows(resource.spec.allowed_models)
     return DraftAccount(
         key=key,
@@ -92,6 +104,7 @@ def draft_account(
         listed=frozenset(endpoints),
         allows=allowed,
         missing=missing,
+        trusted=trusted,
     )
 
 
@@ -122,12 +135,13 @@ def _url(key: Key, resource: ProviderKey, provider: Provider, settings: Settings
     return addresses.service_url(ref, key.namespace, settings, "spec.serviceRef", "spec.serviceRef")
 
 
-def _account(key: Key, resource: ProviderKey, provider: Provider, url: str) -> Account:
-    spec, facts = resource.spec, resource.spec.data_handling
+def _account(
+    key: Key, resource: ProviderKey, provider: Provider, url: str, shared_with: tuple[str, ...], trusted: bool
+) -> Account:
+    spec = resource.spec
     nameless = provider.slug.endswith("-compatible")
-    trains = facts.training if facts else None
-    # What a provider promises binds nobody who stands in between.
-    direct = spec.base_url is None and spec.service_ref is None
+    promised = _promised(resource, provider)
+    handling = _stated_handling(spec.data_handling, promised)
     return Account(
         namespace=key.namespace,
         name=key.name,
@@ -138,16 +152,45 @@ def _account(key: Key, resource: ProviderKey, provider: Provider, url: str) -> A
         credential=account_id(key) if spec.secret_ref else None,
         headers={header.name: header.value for header in sorted(spec.headers, key=lambda header: header.name)},
         ca_bundle=spec.ca_bundle,
-        shared_with=shared_with(spec.allowed_namespaces, key.namespace),
+        shared_with=shared_with,
         max_concurrent=spec.rate_limits.max_concurrent_requests if spec.rate_limits else None,
-        may_train=(provider.may_train or not direct) if trains is None else trains == "Possible",
-        retention_days=_first(facts.retention_days if facts else None, provider.retention_days if direct else None),
-        regions=tuple(sorted(facts.regions)) if facts else provider.regions if direct else (),
+        may_train=handling.may_train,
+        retention_days=handling.retention_days,
+        regions=handling.regions,
+        vouched=None if trusted or handling == promised else promised,
         in_cluster=spec.service_ref is not None,
         quirks=provider.quirks,
         verify=provider.verify,
         verify_headers=provider.verify_headers,
     )
+
+
+def _promised(resource: ProviderKey, provider: Provider) -> Handling:
+    """By the provider, as the catalogue has it. It binds nobody who stands in between."""
+    return (
+        Handling(provider.may_train, provider.retention_days, provider.regions) if _direct(resource) else Handling()
+    )
+
+
+def _stated_handling(said: DataHandling | None, promised: Handling) -> Handling:
+    if said is None:
+        return promised
+    return Handling(
+        promised.may_train if said.training is None else said.training == "Possible",
+        _first(said.retention_days, promised.retention_days),
+        tuple(sorted(said.regions)) or promised.regions,
+    )
+
+
+def _direct(resource: ProviderKey) -> bool:
+    return resource.spec.base_url is None and resource.spec.service_ref is None
+
+
+def _vouched(name: str, endpoint: Endpoint, resource: ProviderKey, catalogue: Catalogue) -> Endpoint:
+    """A tenant's endpoint: the catalogue vouches for its name, or nobody does."""
+    offer = catalogue.models(resource.spec.provider).get(endpoint.upstream_model)
+    known = _direct(resource) and offer is not None and offer.model == name
+    return endpoint if known else msgspec.structs.replace(endpoint, vouched=False)
 
 
 def _endpoints(key: Key, resource: ProviderKey, provider: Provider, catalogue: Catalogue) -> dict[str, Endpoint]:

@@ -7,7 +7,7 @@ trusted namespaces share with it, then `namespace/route`. What is no route is a 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from byway_operator.compile.sharing import may_use, shared_with
+from byway_operator.compile.sharing import may_use
 from byway_operator.resources.manifest import Key
 from byway_operator.resources.model_route import ModelRoute
 
@@ -19,6 +19,10 @@ class Fallbacks:
     owners: Mapping[tuple[str, str], Key]
     """(namespace, name) → route."""
     trusted: tuple[str, ...]
+    shared: Mapping[Key, tuple[str, ...]]
+    """With whom each shares itself."""
+    authors: frozenset[str] = frozenset()
+    """Of the catalogue: with one in front a name is a model."""
 
     def cycles(self) -> Iterator[tuple[Key, ...]]:
         """Circles that have no route in common, each in the order one would walk it."""
@@ -64,11 +68,10 @@ class Fallbacks:
             if shared is not None and self._shares(shared, namespace):
                 return shared
         where, _, route = name.partition("/")
+        if where in self.authors:
+            return None
         spelled_out = Key("ModelRoute", where, route)
         return spelled_out if route and self._shares(spelled_out, namespace) else None
 
     def _shares(self, key: Key, namespace: str) -> bool:
-        route = self.routes.get(key)
-        if route is None:
-            return False
-        return may_use(shared_with(route.spec.allowed_namespaces, key.namespace), key.namespace, namespace)
+        return key in self.routes and may_use(self.shared[key], key.namespace, namespace)

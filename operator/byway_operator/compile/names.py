@@ -3,13 +3,16 @@
 A route that is rejected keeps its names all the same: they never fall through to a shared or catalogue model.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from byway_operator.compile.faults import NotAccepted
+from byway_operator.resources.faults import rule_faults
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.resources.model_route import ModelRoute
+from byway_operator.resources.shared import AllowedNamespaces
 
 
 @dataclass
@@ -44,6 +47,18 @@ def as_written(manifest: Manifest) -> tuple[str, ...]:
     written = spec.get("modelNames") if isinstance(spec, Mapping) else None
     names = [name for name in written if _callable(name)] if isinstance(written, list) else []
     return tuple(names[:16]) or tuple(filter(_callable, [manifest.key.name]))
+
+
+def consent_as_written(manifest: Manifest) -> AllowedNamespaces | None:
+    """Of a route that may be wrong in every other respect. Raises ValueError if it is wrong in this one too."""
+    spec = manifest.body.get("spec")
+    written = spec.get("allowedNamespaces") if isinstance(spec, Mapping) else None
+    if written is None:
+        return None
+    consent = AllowedNamespaces.model_validate_json(json.dumps(written, default=str), extra="ignore")
+    if next(rule_faults(consent), None) is not None:
+        raise ValueError("a consent that says two things")
+    return consent
 
 
 def _callable(name: object) -> bool:

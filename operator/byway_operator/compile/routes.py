@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
-from byway_contract.table import NO_DEFAULTS, Account, DataPolicy, Endpoint, Route, Timeouts
+from byway_contract.table import NO_DEFAULTS, Account, Endpoint, Route, Timeouts
 from byway_contract.table import RouteEndpoint as Member
 from msgspec import Raw
 
 from byway_operator.compile import prices, services
 from byway_operator.compile.directory import Directory, Found
 from byway_operator.compile.faults import Unresolved
+from byway_operator.compile.floors import data_policy
 from byway_operator.compile.services import Services
 from byway_operator.compile.settings import Settings
-from byway_operator.compile.sharing import shared_with
 from byway_operator.compile.verdict import RESOLVED, Condition, EndpointFact
 from byway_operator.resources.common import milliseconds
 from byway_operator.resources.manifest import Key
@@ -64,6 +64,7 @@ def draft_route(
     directory: Directory,
     heard: Services,
     settings: Settings,
+    shared_with: tuple[str, ...],
 ) -> DraftRoute:
     pieces = [
         piece
@@ -71,7 +72,7 @@ def draft_route(
         for piece in _pieces(key, index, said, directory, heard, settings)
     ]
     return DraftRoute(
-        route=_route(key, resource.spec, names, pieces),
+        route=_route(key, resource.spec, names, pieces, shared_with),
         accounts={piece.endpoint.account: piece.account for piece in pieces if piece.account and piece.endpoint},
         endpoints={
             piece.id: piece.endpoint
@@ -83,12 +84,20 @@ def draft_route(
     )
 
 
-def rejected_route(key: Key, names: tuple[str, ...], why: Condition) -> Route:
-    """A route that serves nothing and keeps its names."""
-    return Route(namespace=key.namespace, name=key.name, model_names=names, rejected=f"{why.reason}: {why.message}")
+def rejected_route(key: Key, names: tuple[str, ...], shared_with: tuple[str, ...], why: Condition) -> Route:
+    """A route that serves nothing and keeps its names, for all whom it is shared with."""
+    return Route(
+        namespace=key.namespace,
+        name=key.name,
+        model_names=names,
+        shared_with=shared_with,
+        rejected=f"{why.reason}: {why.message}",
+    )
 
 
-def _route(key: Key, spec: ModelRouteSpec, names: tuple[str, ...], pieces: list[_Piece]) -> Route:
+def _route(
+    key: Key, spec: ModelRouteSpec, names: tuple[str, ...], pieces: list[_Piece], shared_with: tuple[str, ...]
+) -> Route:
     request, defaults = spec.request, spec.request.defaults if spec.request else None
     return Route(
         namespace=key.namespace,
@@ -102,8 +111,8 @@ def _route(key: Key, spec: ModelRouteSpec, names: tuple[str, ...], pieces: list[
         max_attempts=spec.max_attempts,
         defaults=Raw(_json.encode(defaults)) if defaults else NO_DEFAULTS,
         max_output_tokens=request.max_output_tokens if request else None,
-        policy=_policy(spec),
-        shared_with=shared_with(spec.allowed_namespaces, key.namespace),
+        policy=data_policy(spec.data_policy) if spec.data_policy is not None else None,
+        shared_with=shared_with,
     )
 
 
@@ -128,7 +137,7 @@ def _service(key: Key, index: int, said: RouteEndpoint, heard: Services, setting
         said.name,
         said,
         id=services.endpoint_id(key.namespace, said.service_ref, said.model),
-        endpoint=heard.endpoint(key.namespace, said.service_ref, said.model),
+        endpoint=heard.endpoint(key.namespace, said.service_ref, said.model, settings),
         account=heard.account(key.namespace, said.service_ref, settings, at, read),
         cap=said.max_concurrent_requests,
     )
@@ -211,17 +220,6 @@ def _timeouts(spec: ModelRouteSpec) -> Timeouts:
         first_token=milliseconds(said.first_token) if said.first_token else None,
         idle=milliseconds(said.idle) if said.idle else None,
         request=milliseconds(said.request) if said.request else None,
-    )
-
-
-def _policy(spec: ModelRouteSpec) -> DataPolicy | None:
-    said = spec.data_policy
-    if said is None:
-        return None
-    return DataPolicy(
-        deny_training=said.training == "Deny",
-        max_retention_days=said.max_retention_days,
-        regions=tuple(sorted(said.regions)),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from byway_contract.table import Account, Endpoint
+from byway_contract.table import Account, Endpoint, Handling
 
 from byway_operator.compile import addresses, prices
 from byway_operator.compile.accounts import features, modalities
@@ -48,13 +48,14 @@ class Services:
             provider=ref.name,
             display_name=ref.name,
             base_url=addresses.service_url(ref, namespace, settings, field, said),
+            vouched=None if namespace in settings.trusted_namespaces else Handling(),
             # It is the cluster's own: prompts stay where they are.
             may_train=False,
             retention_days=0,
             in_cluster=True,
         )
 
-    def endpoint(self, namespace: str, ref: ServiceRef, model: str) -> Endpoint:
+    def endpoint(self, namespace: str, ref: ServiceRef, model: str, settings: Settings) -> Endpoint:
         name = endpoint_id(namespace, ref, model)
         price, capabilities = _of(self._prices, name), _of(self._capabilities, name)
         priced = prices.of_service(price)
@@ -69,6 +70,7 @@ class Services:
             input_modalities=modalities(capabilities) or ("text",),
             features=features(capabilities),
             by_name=False,
+            vouched=namespace in settings.trusted_namespaces,
         )
 
     def _take(self, key: Key, member: RouteEndpoint, ref: ServiceRef) -> None:

@@ -12,6 +12,8 @@ from byway_contract.table import Egress
 class Settings:
     trusted_namespaces: tuple[str, ...] = ("default",)
     """The platform's own: what they share is found by name."""
+    namespace: str = "default"
+    """The release's own, where the floor is."""
     anonymous_namespace: str | None = None
     """Whoever brings no credential is this namespace. None: 401."""
     strict: bool = True

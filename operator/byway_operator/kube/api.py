@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, ApiException, Configuration
 GROUP, VERSION = "byway.dev", "v1alpha1"
 FIELD_MANAGER = "byway-operator"
 CREDENTIAL_LABEL = "byway.dev/credential"
+FLOOR_LABEL = "byway.dev/floor"
 
 PAGE = 500
 """Objects in one answer of a LIST."""
@@ -78,6 +79,21 @@ class KubeApi:
         """Secrets that say they are for us. RBAC cannot filter by label; we ask for no others all the same."""
         selector = {"labelSelector": f"{CREDENTIAL_LABEL}=true"}
         return await self._list(_path("/api/v1", namespace, "secrets"), selector)
+
+    async def list_floors(self, namespace: str) -> Listed:
+        """ConfigMaps that say they are the platform's floor."""
+        return await self._list(_path("/api/v1", namespace, "configmaps"), {"labelSelector": f"{FLOOR_LABEL}=true"})
+
+    async def find_secret_labels(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        """Of a Secret that may not be for us: its metadata alone, no value. None: there is none.
+
+        A LIST of one, so that it takes no other right than the LIST of the others.
+        """
+        path = _path("/api/v1", namespace, "secrets")
+        metadata_only = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        page = await self._call("GET", path, {"fieldSelector": f"metadata.name={name}"}, accept=metadata_only)
+        items = page.get("items") or ()
+        return (items[0]["metadata"].get("labels") or {}) if items else None
 
     async def list_namespaces(self) -> Listed:
         return await self._list("/api/v1/namespaces")
@@ -152,9 +168,10 @@ class KubeApi:
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content_type: str = "application/json",
+        accept: str = ACCEPT,
     ) -> Object:
         """Raises KubeError."""
-        headers = {"Accept": ACCEPT, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             prepared = await self._client.param_serialize(
                 verb, path, None, list((query or {}).items()), headers, body, auth_settings=["BearerToken"]

@@ -14,9 +14,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Literal, Protocol
 
 from aiohttp import WSCloseCode, web
@@ -34,14 +33,15 @@ from byway_contract.stream import (
 )
 from byway_process.logs import Log
 
-from byway_operator.compile.verdict import Compiled, ObjectId, Refusal
+from byway_operator.compile.verdict import Compiled
 from byway_operator.push import rollout as deciding
+from byway_operator.push.attendance import Attendance
 from byway_operator.push.door import Identify, not_leading, not_yet, trust_the_socket
 from byway_operator.push.fleet import Expected, FleetView, Ring, Sent
 from byway_operator.push.line import Line, Pace, Published
 from byway_operator.push.reception import Reception
+from byway_operator.push.refused import NOTHING, Refusals, held_back, remembered
 from byway_operator.push.settings import PushSettings
-from byway_operator.resources.manifest import Key
 
 MOST_TERM = 2**53
 """A later term than this is nobody's: JSON could not carry its successor safely."""
@@ -75,7 +75,7 @@ class Hub:
         standing: Standing | None = None,
     ) -> None:
         """Without a `term` it stands by until it is told to `lead`; then there has to be a `standing`."""
-        self.refusals: Mapping[Key, Refusal] = {}
+        self.refusals: Refusals = NOTHING
         self._term = term or 0
         self._leading = term is not None
         self._standing = standing
@@ -90,9 +90,7 @@ class Hub:
         """Refusals, by code."""
         self._lines: dict[int, Line] = {}
         self._seats = 0
-        self._expected: Expected = None
-        self._away: dict[str, float] = {}
-        """Pods that ought to hold the table and have not said what they hold since they dialled, and since when."""
+        self._attendance = Attendance()
         self._asked = 0
         """The seat that was last asked to prove something."""
         self._behind = 0
@@ -115,7 +113,7 @@ class Hub:
 
     def publish(self, compiled: Compiled) -> None:
         """Make this the table to have. The same hash again is no news to anybody."""
-        self._forget_refusals(compiled)
+        self.refusals = remembered(self.refusals, compiled)
         # The ring remembers many tables, and most of a table is as it was.
         forms = {key: sys.intern(verdict.fingerprint) for key, verdict in compiled.verdicts.items()}
         if self._latest is not None and self._latest.hash == compiled.hash:
@@ -143,7 +141,7 @@ class Hub:
         if term == self._term:
             return
         self._term = term
-        self._away = dict.fromkeys(self._away, _now())
+        self._attendance.begin_anew(_now())
         if self._latest is not None:
             settled = self._settled is self._latest
             self._latest = self._numbered(self._latest.compiled)
@@ -161,12 +159,8 @@ class Hub:
 
     def expect(self, proxies: Expected) -> None:
         """How many proxies there ought to be, or which, as far as somebody knows."""
-        if proxies != self._expected:
-            self._expected = proxies
-            known = proxies if isinstance(proxies, frozenset) else frozenset()
-            here = {line.hello.pod.name for line in self._lines.values()}
-            since = {name: self._away.get(name, _now()) for name in known}
-            self._away = {name: at for name, at in since.items() if name in self._away or name not in here}
+        if proxies != self._attendance.expected:
+            self._attendance.expect(proxies, self._here(), _now())
             self._recount()
 
     def ask(self, provider_keys: tuple[str, ...]) -> bool:
@@ -184,9 +178,8 @@ class Hub:
 
     def fleet(self) -> FleetView:
         views = tuple(line.view for line in self._lines.values())
-        since = _now() - self._settings.redial_s
-        awaited = frozenset(name for name, left in self._away.items() if left > since)
-        return FleetView(views, self._expected, awaited, self._ring.all(), self.refusals, self._stuck)
+        awaited = self._attendance.awaited(_now() - self._settings.redial_s)
+        return FleetView(views, self._attendance.expected, awaited, self._ring.all(), self.refusals, self._stuck)
 
     async def drain(self, reason: Literal["shutdown", "lost-lease"], within_s: float) -> None:
         """Ask every proxy to dial again, let nobody in, and end what is left after `within_s`."""
@@ -242,15 +235,14 @@ class Hub:
             self._empty.set()
         if self._rollout is not None:
             self._rollout = deciding.answered(self._rollout, line.id)
-        self._miss(line.hello.pod.name)
+        if line.hello.pod.name not in self._here():
+            self._attendance.left(line.hello.pod.name, _now())
         self._log.info("a proxy is gone", proxy=line.hello.pod.name, code=line.close_with[0])
         self._recount()
         self._advance()
 
-    def _miss(self, pod: str) -> None:
-        ought = isinstance(self._expected, frozenset) and pod in self._expected
-        if ought and all(line.hello.pod.name != pod for line in self._lines.values()):
-            self._away.setdefault(pod, _now())
+    def _here(self) -> frozenset[str]:
+        return frozenset(line.hello.pod.name for line in self._lines.values())
 
     def _welcome(self) -> Welcome:
         settings = self._settings
@@ -285,7 +277,7 @@ class Hub:
         if table is None or table.hash != ack.hash:
             return
         line.took(table)
-        self._away.pop(line.hello.pod.name, None)
+        self._attendance.answered(line.hello.pod.name)
         if self._rollout is not None and self._rollout.hash == table.hash:
             self._rollout = deciding.answered(self._rollout, line.id)
         self._advance(line)
@@ -298,7 +290,7 @@ class Hub:
             return
         line.refuses(table, nack)
         self.nacks[nack.code] += 1
-        self._away.pop(line.hello.pod.name, None)
+        self._attendance.answered(line.hello.pod.name)
         self._log.warning(
             "a proxy refuses the table",
             proxy=line.hello.pod.name,
@@ -314,23 +306,10 @@ class Hub:
         self._changed(0.0)
 
     def _hold_back(self, compiled: Compiled, nack: Nack) -> None:
-        """Lay the refusal at the door of whoever the named object was made from; the next compile does without."""
-        owners = compiled.owners.get(_object_id(nack.path), ())
-        held = {
-            key: Refusal(compiled.verdicts[key].fingerprint, nack.message)
-            for key in owners
-            if key in compiled.verdicts
-        }
-        if held:
-            self.refusals = MappingProxyType({**self.refusals, **held})
-        elif self._rollout is not None and self._rollout.stopped:
+        known, self.refusals = self.refusals, held_back(self.refusals, compiled, nack)
+        if self.refusals is known and self._rollout is not None and self._rollout.stopped:
             self._stuck = f"{nack.code}: {nack.message}"
             self._log.error("everybody keeps the table before: a proxy refused this one and named no object of it")
-
-    def _forget_refusals(self, compiled: Compiled) -> None:
-        kept = {key: refusal for key, refusal in self.refusals.items() if key in compiled.verdicts}
-        if len(kept) < len(self.refusals):
-            self.refusals = MappingProxyType(kept)
 
     def _advance(self, *moved: Line) -> None:
         """Offer each proxy what it is to have by now; once all were offered the newest, only those that `moved`."""
@@ -361,8 +340,7 @@ class Hub:
         self._advance_timer = asyncio.get_running_loop().call_later(max(in_s, 0.001), self._advance)
 
     def _proxies(self) -> int:
-        ought = len(self._expected) if isinstance(self._expected, frozenset) else self._expected or 0
-        return max(len(self._lines), ought, 1)
+        return max(len(self._lines), self._attendance.number, 1)
 
     def _recount(self) -> None:
         """Gathered: a thousand proxies that dial at once are one change of their number, not a thousand."""
@@ -398,11 +376,6 @@ class Hub:
     def _tell_change(self) -> None:
         self._change_timer = None
         self._on_change()
-
-
-def _object_id(path: str) -> ObjectId:
-    section, _, name = path.partition("/")
-    return section, name  # type: ignore[return-value]  # a section we do not know owns nothing
 
 
 def _now() -> float:

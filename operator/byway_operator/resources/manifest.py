@@ -6,6 +6,9 @@ from typing import Any
 
 from byway_contract.table import Issuer
 
+CORE_KINDS = frozenset({"Secret", "ConfigMap"})
+"""Kubernetes' own kinds that we read: they have no status of ours."""
+
 
 @dataclass(frozen=True, order=True)
 class Key:

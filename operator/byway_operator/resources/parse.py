@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
+from byway_operator.resources.floor import Floor, NoFloor, unfolded
 from byway_operator.resources.manifest import Manifest
 from byway_operator.resources.model_route import ModelRoute
 from byway_operator.resources.paths import as_read, by_index, document_order, position
@@ -18,10 +20,16 @@ from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 from byway_operator.resources.undone import undone
 
-Resource = ModelRoute | ProviderKey | Secret
+Resource = ModelRoute | ProviderKey | AccessKey | Secret | Floor
 
-KINDS: Mapping[str, type[Resource]] = {"ModelRoute": ModelRoute, "ProviderKey": ProviderKey, "Secret": Secret}
-LATER = ("Budget", "AccessKey")
+KINDS: Mapping[str, type[Resource]] = {
+    "ModelRoute": ModelRoute,
+    "ProviderKey": ProviderKey,
+    "AccessKey": AccessKey,
+    "Secret": Secret,
+    "ConfigMap": Floor,
+}
+LATER = ("Budget",)
 """Kinds that the reference has and this version refuses."""
 
 
@@ -39,8 +47,22 @@ class Rejected(Exception):
 def parse(manifest: Manifest, strict: bool) -> Resource:
     """Raises Rejected with the first fault, as one reads down the page, and how many more there are."""
     kind = _kind(manifest.key.kind)
-    body = manifest.body
-    faults = list(empty_faults(body["spec"])) if strict and body.get("spec") is not None else []
+    if kind is Floor:
+        return _validated(kind, _floor(manifest.body), "floor", True)
+    return _validated(kind, manifest.body, "spec", strict)
+
+
+def _floor(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return unfolded(body)
+    except NoFloor as error:
+        raise Rejected("Invalid", "data", str(error)) from error
+
+
+def _validated(kind: type[Resource], body: Mapping[str, Any], content: str, strict: bool) -> Resource:
+    """`content` is the field that people fill in."""
+    said = body.get(content)
+    faults = list(empty_faults(said, (content,))) if strict and said is not None else []
     try:
         # As JSON, so that lists may become tuples while a number in quotes stays wrong.
         resource = kind.model_validate_json(_json(body), extra="forbid" if strict else "ignore")

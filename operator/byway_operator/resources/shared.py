@@ -94,6 +94,27 @@ class LabelRequirement(Part):
     values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=64), ATOMIC] = ()
     """With In and NotIn."""
 
+    rules: ClassVar = (
+        Rule(
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+            "values go with In and NotIn, and those need some",
+            lambda self: (self.operator in ("In", "NotIn")) == bool(self.values),
+            ".values",
+        ),
+    )
+
+    def fits(self, labels: Mapping[str, str]) -> bool:
+        """As Kubernetes has it: a label that is not there is not in any list."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
 
 class LabelSelector(Part):
     """Namespaces by their labels."""
@@ -103,13 +124,18 @@ class LabelSelector(Part):
     match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=16), ATOMIC] = ()
     """Further demands; all must fit."""
 
+    def fits(self, labels: Mapping[str, str]) -> bool:
+        """One that demands nothing fits all, as in Kubernetes."""
+        wanted = (self.match_labels or {}).items()
+        return wanted <= labels.items() and all(demand.fits(labels) for demand in self.match_expressions)
+
 
 class AllowedNamespaces(Part):
     """Who beside this namespace may use the object. Withdrawn consent takes effect with the next push."""
 
     from_: Literal["Same", "All", "Names", "Selector"] | None = None
-    """Same: nobody else. All: every namespace. Names: those in `names`. Selector: those whose labels match; not
-    done in this version. Default: Same."""
+    """Same: nobody else. All: every namespace. Names: those in `names`. Selector: those whose labels match now.
+    Default: Same."""
     names: Annotated[tuple[Label, ...], Field(min_length=1, max_length=256), SET] = ()
     """Namespaces by name; with from: Names."""
     selector: LabelSelector | None = None

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from byway_operator.resources.faults import Fault
-from byway_operator.resources.model_route import ModelRoute
+from byway_operator.resources.floor import Floor
 from byway_operator.resources.paths import Path
 from byway_operator.resources.provider_key import ProviderKey
-from byway_operator.resources.shared import AllowedNamespaces
 
 NOT_DONE = "not done in this version"
 
@@ -15,8 +14,8 @@ def undone(resource: object) -> Iterator[Fault]:
     match resource:
         case ProviderKey():
             yield from _in_provider_key(resource)
-        case ModelRoute():
-            yield from _in_allowed_namespaces(resource.spec.allowed_namespaces)
+        case Floor():
+            yield from _in_floor(resource)
 
 
 def _in_provider_key(key: ProviderKey) -> Iterator[Fault]:
@@ -31,12 +30,12 @@ def _in_provider_key(key: ProviderKey) -> Iterator[Fault]:
         yield _fault(("spec", "rateLimits", "requestsPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
     if spec.rate_limits and spec.rate_limits.tokens_per_minute is not None:
         yield _fault(("spec", "rateLimits", "tokensPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
-    yield from _in_allowed_namespaces(spec.allowed_namespaces)
 
 
-def _in_allowed_namespaces(allowed: AllowedNamespaces | None) -> Iterator[Fault]:
-    if allowed and allowed.from_ == "Selector":
-        yield _fault(("spec", "allowedNamespaces", "from"), f"Selector is {NOT_DONE}; list them with from: Names")
+def _in_floor(floor: Floor) -> Iterator[Fault]:
+    for index, one in enumerate(floor.floor.floors):
+        if one.require_budget:
+            yield _fault(("floor", "floors", index, "requireBudget"), f"{NOT_DONE}, as budgets are; take it out")
 
 
 def _fault(path: Path, message: str) -> Fault:

@@ -37,6 +37,22 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("ERRORS", ".status.errorRate"),
         _AGE,
     ),
+    "Budget": (
+        Column("LIMIT", ".status.tightest.limit"),
+        Column("SPENT", ".status.tightest.spent"),
+        Column("RESERVED", ".status.tightest.reserved"),
+        Column("REMAINING", ".status.tightest.remaining"),
+        Column("RESETS", ".status.tightest.resetsAt"),
+        Column("ENFORCING", '.status.conditions[?(@.type=="Enforcing")].status'),
+        _AGE,
+    ),
+    "AccessKey": (
+        _READY,
+        Column("USER", ".spec.user"),
+        Column("LAST-USED", ".status.lastUsed", "date"),
+        Column("EXPIRES", ".status.expiresAt"),
+        _AGE,
+    ),
 }
 _PLAIN = (_READY, _AGE)
 

@@ -18,8 +18,9 @@ def same(one: Status, other: Status) -> bool:
 
 
 def turned(before: Status, after: Status) -> bool:
-    """Whether a condition is another, or has another reason."""
-    return _gist(before) != _gist(after)
+    """Whether a condition is another, or has another reason; or a figure is known that was not: a person who calls
+    for the first time looks at it right after."""
+    return _gist(before) != _gist(after) or not after.keys() <= before.keys()
 
 
 def decided(status: Status) -> bool:

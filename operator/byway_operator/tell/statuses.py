@@ -109,7 +109,58 @@ class ProviderKeyStatus(StatusTold):
     """What the provider last said is left of its own limits, where it says so."""
 
 
-STATUSES: Mapping[str, type[StatusTold]] = {"ModelRoute": ModelRouteStatus, "ProviderKey": ProviderKeyStatus}
+class LimitTold(Told):
+    """One of the budget's limits, and what is left of it."""
+
+    period: Word
+    """The period of spec.limits."""
+    limit: Word | None = None
+    """How much may be spent in it, top-ups included."""
+    spent: Word | None = None
+    """What is booked."""
+    reserved: Word | None = None
+    """What proxies have set aside and not spent yet."""
+    remaining: Word | None = None
+    """What may still be set aside."""
+    resets_at: Instant | None = None
+    """When the period ends."""
+
+
+class BudgetStatus(StatusTold):
+    """What became of the budget, and what is left of it."""
+
+    tightest: LimitTold | None = None
+    """The limit of which the smallest share is left."""
+
+
+class KeyTold(Told):
+    """One of the keys that let callers in."""
+
+    name: Word
+    """Its name in spec.keys."""
+    label: Word
+    """Its beginning and its end, to tell keys apart; of one that only its digest is known of, the digest's."""
+    last_used: Instant | None = None
+    """When it was last used, to half a minute."""
+
+
+class AccessKeyStatus(StatusTold):
+    """What became of the access key, and when it was used."""
+
+    last_used: Instant | None = None
+    """When it was last used, to half a minute."""
+    expires_at: Instant | None = None
+    """When the last of its keys ends; absent where one never does."""
+    keys: Annotated[tuple[KeyTold, ...], Field(max_length=4), MAP_BY_NAME] = ()
+    """The keys that let callers in."""
+
+
+STATUSES: Mapping[str, type[StatusTold]] = {
+    "ModelRoute": ModelRouteStatus,
+    "ProviderKey": ProviderKeyStatus,
+    "Budget": BudgetStatus,
+    "AccessKey": AccessKeyStatus,
+}
 
 
 def status_model(kind: str) -> type[StatusTold]:

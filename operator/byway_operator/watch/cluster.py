@@ -18,10 +18,11 @@ from byway_process.logs import Log
 
 from byway_operator.kube.api import KubeApi, KubeError, Listed
 from byway_operator.resources.manifest import World
-from byway_operator.watch.cluster_inventory import KINDS, NAMESPACES, SLICES, ClusterInventory, View, views
+from byway_operator.watch.cluster_inventory import FLOORS, KINDS, NAMESPACES, SLICES, ClusterInventory, View, views
 from byway_operator.watch.held import Object
 from byway_operator.watch.shrink import believe
 from byway_operator.watch.triggers import Triggers
+from byway_operator.watch.unlabelled import Unlabelled
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 AGREE_S = 0.05
@@ -75,6 +76,8 @@ class ClusterSource:
         self._inventory = ClusterInventory(looked_at)
         self._listers = {view: _Lister(view) for view in looked_at}
         self._issuer_said: str | None = None
+        self._changed: Callable[[], None] = lambda: None
+        self._unlabelled = Unlabelled(api, self.read, self._found_unlabelled)
         self.synced = False
         """Whether everything has been read once."""
         self.resync_pruned = 0
@@ -96,12 +99,19 @@ class ClusterSource:
     async def run(self, changed: Callable[[], None]) -> None:
         """Call `changed` whenever `read` would answer otherwise than before, but for statuses; until cancelled."""
 
+        def news() -> None:
+            self._unlabelled.stirred()
+            changed()
+
         def heard(view: View, kind: str | None, found: Object) -> None:
-            self._heard(view, kind, found, changed)
+            self._heard(view, kind, found, news)
+
+        self._changed = changed
 
         async with asyncio.TaskGroup() as tasks:
             for lister in self._listers.values():
-                tasks.create_task(self._keep_listing(lister, changed))
+                tasks.create_task(self._keep_listing(lister, news))
+            tasks.create_task(self._unlabelled.run())
             if self._read_issuer is not None:
                 tasks.create_task(self._keep_trusting(self._read_issuer, changed))
             await self._triggers.run(heard, self._relisting)
@@ -112,6 +122,10 @@ class ClusterSource:
         news = self._inventory.drop(view, found) if kind == "DELETED" else self._inventory.take(view, found)
         if news:
             changed()
+
+    def _found_unlabelled(self, names: frozenset[tuple[str, str]]) -> None:
+        if self._inventory.unlabelled(names):
+            self._changed()
 
     def _relisting(self, view: View) -> None:
         self._listers[view].asked.set()
@@ -184,6 +198,8 @@ class ClusterSource:
                 return await self._api.list_credentials(view.namespace)
             case "namespaces":
                 return await self._api.list_namespaces()
+            case "configmaps":
+                return await self._api.list_floors(view.namespace or self._settings.namespace)
             case "endpointslices":
                 return await self._api.list_endpoint_slices(
                     view.namespace or self._settings.namespace, self._settings.proxy_service
@@ -250,7 +266,7 @@ def _wait_s(failures: int) -> float:
 
 def _way_out(view: View, status: int) -> str:
     group = "discovery.k8s.io" if view.plural == SLICES else "byway.dev" if view.plural in KINDS else ""
-    group = "" if view.plural == "secrets" else group
+    group = "" if view.plural in ("secrets", FLOORS) else group
     if status == 403:
         where = "a ClusterRole" if view.namespace is None else f"a Role in {view.namespace}"
         return f'grant the operator get, list and watch on {view.plural} (apiGroup "{group}") by {where}'

@@ -11,7 +11,7 @@ from byway_contract.table import Issuer
 
 from byway_operator.resources.manifest import Key, Surroundings, World
 from byway_operator.watch.held import Held, Object, Relisted
-from byway_operator.watch.objects import Known, Reader, labels_of, ready_pods
+from byway_operator.watch.objects import Known, Reader, labels_of, ready_pods, unlabelled_secret
 
 KINDS = {
     "modelroutes": "ModelRoute",
@@ -21,7 +21,9 @@ KINDS = {
     "secrets": "Secret",
 }
 """By their plural, as in a URL."""
-NAMESPACES, SLICES = "namespaces", "endpointslices"
+NAMESPACES, SLICES, FLOORS = "namespaces", "endpointslices", "configmaps"
+MANIFESTS = {**KINDS, FLOORS: "ConfigMap"}
+"""What becomes a manifest; the last in the release's namespace alone."""
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +41,7 @@ def views(watch_namespaces: Sequence[str], release: str) -> tuple[View, ...]:
     """What is looked at; `watch_namespaces` empty is all."""
     where: Sequence[str | None] = sorted(set(watch_namespaces)) or (None,)
     resources = (View(plural, namespace) for plural in KINDS for namespace in where)
-    return (*resources, View(NAMESPACES), View(SLICES, release))
+    return (*resources, View(NAMESPACES), View(SLICES, release), View(FLOORS, release))
 
 
 class ClusterInventory:
@@ -48,9 +50,10 @@ class ClusterInventory:
         self._namespaces: Held[Mapping[str, str]] = Held(labels_of)
         self._slices: Held[frozenset[str]] = Held(ready_pods)
         self._issuer: Issuer | None = None
+        self._unlabelled: frozenset[tuple[str, str]] = frozenset()
         for view in looked_at:
-            if view.plural in KINDS:
-                self._known[view] = Held(Reader(KINDS[view.plural]))
+            if view.plural in MANIFESTS:
+                self._known[view] = Held(Reader(MANIFESTS[view.plural]))
 
     def take(self, view: View, found: Object) -> bool:
         """An object is, or is otherwise. True: `world` is another."""
@@ -67,6 +70,11 @@ class ClusterInventory:
         changed, self._issuer = issuer != self._issuer, issuer
         return changed
 
+    def unlabelled(self, names: frozenset[tuple[str, str]]) -> bool:
+        """Secrets that are named, and are there without the label of a credential."""
+        changed, self._unlabelled = names != self._unlabelled, names
+        return changed
+
     def keys(self) -> frozenset[Key]:
         return frozenset(known.manifest.key for held in self._known.values() for known in held)
 
@@ -76,13 +84,17 @@ class ClusterInventory:
             return self.keys()
         others = (known.manifest.key for other, held in self._known.items() if other != view for known in held)
         names = self._known[view].names_after(found, version)
-        return frozenset(others) | {Key(KINDS[view.plural], *name) for name in names}
+        return frozenset(others) | {Key(MANIFESTS[view.plural], *name) for name in names}
 
     def world(self) -> World:
         """Everything, as it is now: what happens later does not change it."""
         known = [known for held in self._known.values() for known in held]
+        unlabelled = map(unlabelled_secret, sorted(self._unlabelled))
         return World(
-            {each.manifest.key: each.manifest for each in known},
+            {
+                **{manifest.key: manifest for manifest in unlabelled},
+                **{each.manifest.key: each.manifest for each in known},
+            },
             surroundings=Surroundings(
                 {name: labels for (_, name), labels in self._namespaces.items()}, self._issuer
             ),

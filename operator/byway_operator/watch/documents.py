@@ -11,8 +11,9 @@ from typing import Any
 
 from byway_operator.resources.common import LABEL_PATTERN, SUBDOMAIN_PATTERN
 from byway_operator.resources.faults import nearest
+from byway_operator.resources.floor import FLOOR_LABEL, FLOOR_NAME
 from byway_operator.resources.manifest import Key, Manifest, Place, Problem
-from byway_operator.watch.yaml_text import Document, NotReadable, documents_of
+from byway_operator.resources.yaml_text import Document, NotReadable, documents_of
 
 GROUP, VERSION = "byway.dev", "byway.dev/v1alpha1"
 KINDS = ("ModelRoute", "ProviderKey", "Budget", "AccessKey")
@@ -45,13 +46,13 @@ class Reading:
     """Objects of other kinds: `Deployment web`."""
 
 
-def read_documents(file: str, payload: bytes) -> Reading:
-    """`file` is its name as people know it, within the folder."""
+def read_documents(file: str, payload: bytes, namespace: str = "default") -> Reading:
+    """`file` is its name as people know it, within the folder; `namespace` that of objects which say none."""
     try:
         documents = documents_of(payload, json=file.endswith(".json"))
     except NotReadable as error:
         return Reading(problems=(Problem(Place(file, error.line), error.message),))
-    found = [_judge(file, document) for whole in documents for document in _unlisted(whole)]
+    found = [_judge(file, document, namespace) for whole in documents for document in _unlisted(whole)]
     return Reading(
         manifests=tuple(thing for thing in found if isinstance(thing, Manifest)),
         problems=tuple(thing for thing in found if isinstance(thing, Problem)),
@@ -80,7 +81,7 @@ def _is_list(value: dict[str, Any]) -> bool:
     return kind == "List" or (isinstance(kind, str) and kind.removesuffix("List") in KINDS)
 
 
-def _judge(file: str, document: Document) -> Manifest | Problem | str:
+def _judge(file: str, document: Document, namespace: str) -> Manifest | Problem | str:
     place = Place(file, document.line, document.lines)
     body = document.value
     if not isinstance(body, dict):
@@ -93,13 +94,28 @@ def _judge(file: str, document: Document) -> Manifest | Problem | str:
     if wrong is not None:
         field, message = wrong
         return Problem(place.of(field), f"{field}: {message}")
-    if not _read_here(str(version), str(kind)):
+    if _is_floor(str(version), str(kind), body):
+        if not _floor_label(body):
+            said = f'metadata.labels: want {FLOOR_LABEL}: "true"; a cluster takes it for no floor without'
+            return Problem(place.of("metadata"), said)
+    elif not _read_here(str(version), str(kind)):
         return f"{kind} {_name_in(body)}"
-    return _manifest(str(kind), body, place)
+    return _manifest(str(kind), body, place, namespace)
 
 
 def _read_here(version: str, kind: str) -> bool:
-    return version == VERSION or (version == "v1" and kind == "Secret")
+    return version == VERSION or (version == "v1" and kind in ("Secret", "Namespace"))
+
+
+def _is_floor(version: str, kind: str, body: dict[str, Any]) -> bool:
+    """By its label, as in a cluster; one of that name which lacks it was hardly meant to bind nobody."""
+    return (version, kind) == ("v1", "ConfigMap") and (_floor_label(body) or _name_in(body) == FLOOR_NAME)
+
+
+def _floor_label(body: dict[str, Any]) -> bool:
+    metadata = body.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return isinstance(labels, dict) and labels.get(FLOOR_LABEL) == "true"
 
 
 def _not_ours(version: str, kind: str) -> tuple[str, str] | None:
@@ -129,19 +145,32 @@ def _name_in(body: dict[str, Any]) -> str:
     return str(metadata.get("name", ""))[:253] if isinstance(metadata, dict) else ""
 
 
-def _manifest(kind: str, body: dict[str, Any], place: Place) -> Manifest | Problem:
+def _manifest(kind: str, body: dict[str, Any], place: Place, unsaid: str) -> Manifest | Problem:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
         return Problem(place.of("metadata"), "metadata: required, as in `metadata: {name: smart}`")
-    name, namespace = metadata.get("name"), metadata.get("namespace", "default")
+    name, namespace = metadata.get("name"), metadata.get("namespace", unsaid)
     if name is None:
         return Problem(place.of("metadata"), "metadata.name: required; a generated name has no meaning in a folder")
     if not isinstance(name, str) or len(name) > 253 or not re.fullmatch(SUBDOMAIN_PATTERN, name):
         said = "want lower-case letters, digits, dashes and dots, at most 253 (a number goes in quotes)"
         return Problem(place.of("metadata.name"), f"metadata.name: {said}")
+    if kind == "Namespace":
+        return _namespace(metadata, name, body, place)
     if not isinstance(namespace, str) or not re.fullmatch(LABEL_PATTERN, namespace):
         said = "want lower-case letters, digits and dashes, at most 63; leave it out for default"
         return Problem(place.of("metadata.namespace"), f"metadata.namespace: {said}")
+    return _placed(Key(kind, namespace, name), metadata, body, place)
+
+
+def _namespace(metadata: dict[str, Any], name: str, body: dict[str, Any], place: Place) -> Manifest | Problem:
+    """Its labels are what a Selector chooses by."""
+    labels = metadata.get("labels") or {}
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        return Problem(place.of("metadata.labels"), "metadata.labels: want words; numbers and true go in quotes")
+    return _placed(Key("Namespace", "", name), metadata, body, place)
+
+
+def _placed(key: Key, metadata: dict[str, Any], body: dict[str, Any], place: Place) -> Manifest:
     created = metadata.get("creationTimestamp")
-    key = Key(kind, namespace, name)
     return Manifest(key, body, created=created if isinstance(created, str) else "", place=place)

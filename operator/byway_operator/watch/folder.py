@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,11 +20,11 @@ from byway_process.logs import Log
 from watchfiles import Change, awatch
 
 from byway_operator.resources.manifest import Place, Problem, World
+from byway_operator.resources.yaml_text import MOST_BYTES
 from byway_operator.watch.documents import Reading, read_documents
 from byway_operator.watch.inventory import Inventory
 from byway_operator.watch.listing import SUFFIXES, Listing, Stamp, list_files, said
 from byway_operator.watch.shrink import Doubted, believe
-from byway_operator.watch.yaml_text import MOST_BYTES
 
 LIST_EVERY_S = 10.0
 # Longer than any editor takes between truncating a file and filling it, or between taking the old file away and
@@ -170,7 +170,7 @@ class FolderSource:
         unreadable = [Problem(Place(self._shown(name), 1), why) for name, why in self._unreadable.items()]
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         first_seen = self._inventory.first_seen(world.manifests, now)
-        self._world = World(world.manifests, (*world.problems, *unreadable), first_seen)
+        self._world = replace(world, problems=(*world.problems, *unreadable), first_seen=first_seen)
         self._stale = False
         self._changes += 1
         return False

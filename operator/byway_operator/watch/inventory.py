@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from byway_operator.resources.manifest import Key, Manifest, Problem, World
+from byway_operator.resources.manifest import Key, Manifest, Problem, Surroundings, World
 from byway_operator.watch.documents import Reading
 
 MOST_REMEMBERED = 50_000
@@ -74,7 +74,9 @@ class Inventory:
                 manifests[manifest.key] = replace(manifest, generation=self._counted(manifest.key, digest))
             elif manifest.broken is None:
                 problems.append(_twice(manifest, winner))
-        return World(manifests, tuple(problems))
+        namespaces = {key: manifests.pop(key) for key in list(manifests) if key.kind == "Namespace"}
+        labels = {key.name: _labels(manifest) for key, manifest in namespaces.items()}
+        return World(manifests, tuple(problems), surroundings=Surroundings(labels))
 
     def first_seen(self, manifests: Iterable[Key], now: str) -> Mapping[Key, str]:
         """When each was seen first, if not at `now`. One that is gone and comes back is new, as in a cluster."""
@@ -124,6 +126,11 @@ def _digest(manifest: Manifest) -> str:
     content = {name: value for name, value in manifest.body.items() if name not in ("metadata", "status")}
     text = json.dumps([str(manifest.key), content], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _labels(namespace: Manifest) -> Mapping[str, str]:
+    """A cluster gives every namespace this one."""
+    return {**(namespace.body["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": namespace.key.name}
 
 
 def _twice(loser: Manifest, winner: Manifest) -> Problem:

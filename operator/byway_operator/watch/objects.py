@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest
 from byway_operator.watch.held import Object
 
 LABELS = "labels"
@@ -18,7 +18,7 @@ _KEPT = ("name", "namespace", "uid", LABELS, "creationTimestamp", "generation")
 
 @dataclass(frozen=True)
 class Known:
-    """An object of ours, or a Secret."""
+    """An object of ours, a Secret, or the floor."""
 
     manifest: Manifest
     told: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
@@ -32,7 +32,7 @@ class Reader:
     kind: str
 
     def __call__(self, found: Object, before: Known | None) -> Known:
-        told = found.get("status") if self.kind != "Secret" else None
+        told = found.get("status") if self.kind not in CORE_KINDS else None
         manifest = self._manifest(found)
         if before is None:
             return Known(manifest, told)
@@ -46,14 +46,20 @@ class Reader:
         metadata = found["metadata"]
         body = {
             # A LIST leaves these two out of its items where the server is an old one.
-            "apiVersion": found.get("apiVersion", "v1" if self.kind == "Secret" else "byway.dev/v1alpha1"),
+            "apiVersion": found.get("apiVersion", "v1" if self.kind in CORE_KINDS else "byway.dev/v1alpha1"),
             "kind": self.kind,
             **{name: value for name, value in found.items() if name not in ("apiVersion", "kind", "status")},
             "metadata": {name: metadata[name] for name in _KEPT if name in metadata},
         }
         key = Key(self.kind, metadata["namespace"], metadata["name"])
-        # A Secret has no generation: its changes are counted while we look.
+        # What is not ours has no generation: its changes are counted while we look.
         return Manifest(key, body, metadata.get("generation", 1), metadata.get("creationTimestamp") or "")
+
+
+def unlabelled_secret(name: tuple[str, str]) -> Manifest:
+    """A Secret of which we know that it is there, and not marked as a credential."""
+    metadata = {"namespace": name[0], "name": name[1]}
+    return Manifest(Key("Secret", *name), {"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
 
 
 def labels_of(found: Object, _before: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -21,8 +21,8 @@ from kopf._core.engines.peering import Identity  # not exported, though `kopf.op
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from byway_operator.kube.api import CREDENTIAL_LABEL, GROUP, VERSION, KubeError
-from byway_operator.watch.cluster_inventory import NAMESPACES, SLICES, View
+from byway_operator.kube.api import CREDENTIAL_LABEL, FLOOR_LABEL, GROUP, VERSION, KubeError
+from byway_operator.watch.cluster_inventory import FLOORS, NAMESPACES, SLICES, View
 from byway_operator.watch.triggers import Connect, Heard
 
 END_WITHIN_S = 0.5
@@ -31,7 +31,8 @@ _NOBODY = "metadata.name=-"
 _LISTED = re.compile(r"/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[a-z]+)$")
 _NO_PEERS = Identity("byway-operator")
 """For peering, which is off. Left to itself kopf makes one of the user's name, and in an image there is none."""
-_GROUPS = {"secrets": ("", "v1"), NAMESPACES: ("", "v1"), SLICES: ("discovery.k8s.io", "v1")}
+_CORE = ("", "v1")
+_GROUPS = {"secrets": _CORE, NAMESPACES: _CORE, FLOORS: _CORE, SLICES: ("discovery.k8s.io", "v1")}
 
 
 class Watches:
@@ -152,6 +153,7 @@ def _settings(service: str) -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # else it asks for rights on CustomResourceDefinitions
     settings.process.ultimate_exiting_timeout = None  # else it would end this whole process with SIGKILL
     settings.watching.label_selectors["secrets"] = f"{CREDENTIAL_LABEL}=true"
+    settings.watching.label_selectors[FLOORS] = f"{FLOOR_LABEL}=true"
     settings.watching.label_selectors[SLICES] = f"kubernetes.io/service-name={service}"
     # Bookmarks come every minute: a watch that says nothing for longer is dead, whatever its socket says.
     settings.watching.inactivity_timeout = 70

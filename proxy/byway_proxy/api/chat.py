@@ -39,7 +39,15 @@ class Chat:
         generation = generation_id(created, means.random_bytes(20))
         outcome = "client_cancel"
         try:
-            outcome = await self._answer(received, reply, generation, created)
+            job = self._job(received, generation, created)
+            try:
+                outcome = await carry(job, means, reply)
+            except GaveUp as gave_up:
+                outcome = _given_up(gave_up, job, reply)
+            except LogFull as full:
+                raise ApiError(
+                    503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
+                ) from full
         except ApiError as error:
             outcome = str(error.status)
             error.more_headers += b"X-Generation-Id: %s\r\n" % generation.encode()
@@ -47,33 +55,22 @@ class Chat:
         finally:
             means.tally.requests["chat", outcome] += 1
 
-    async def _answer(self, received: Received, reply: Reply, generation: str, created: int) -> str:
+    def _job(self, received: Received, generation: str, created: int) -> Job:
         view, heads = self._serving.current()
         caller = self._serving.caller(received.headers)
-        request = _read(received.body)
-        wanted = _wanted(request, caller)
+        try:
+            request = read(received.body)
+        except BadRequest as bad:
+            raise ApiError(400, bad.message, param=bad.param) from bad
         explaining = received.headers.get("X-Byway-Explain") == "1"
-        choice = self._choose(wanted, view, explaining)
+        choice = self._choose(_wanted(request, caller), view, explaining)
         headers = b"X-Generation-Id: %s\r\n" % generation.encode()
         if choice.ignored:
             headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
         explained = _encode({"explain": explain(choice)}) if explaining else None
-        job = Job(
+        return Job(
             request, caller, choice, heads, generation, created, headers, _about(received, request), explained
         )
-        try:
-            return await carry(job, self._means, reply)
-        except GaveUp as gave_up:
-            error = from_giving_up(gave_up, request.models)
-            if choice.ignored:
-                error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
-            if explained is not None:
-                error.metadata["explain"] = explain(choice)
-            return _told(error, job, reply)
-        except LogFull as full:
-            raise ApiError(
-                503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
-            ) from full
 
     def _choose(self, wanted: Wanted, view: View, explaining: bool) -> Choice:
         try:
@@ -83,13 +80,6 @@ class Chat:
             if explaining:
                 error.metadata["explain"] = explain_nothing(nothing)
             raise error from nothing
-
-
-def _read(body: bytes) -> ChatRequest:
-    try:
-        return read(body)
-    except BadRequest as bad:
-        raise _bad_request(bad) from bad
 
 
 def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
@@ -110,6 +100,7 @@ def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
         features=request.features,
         modalities=TEXT if len(request.modalities) == 1 else tuple(sorted(request.modalities)),
         streamed=request.stream,
+        allowed_models=caller.allowed_models,
     )
 
 
@@ -130,8 +121,14 @@ def _about(received: Received, request: ChatRequest) -> About:
     )
 
 
-def _bad_request(bad: BadRequest) -> ApiError:
-    return ApiError(400, bad.message, param=bad.param)
+def _given_up(gave_up: GaveUp, job: Job, reply: Reply) -> str:
+    choice = job.choice
+    error = from_giving_up(gave_up, job.request.models)
+    if choice.ignored:
+        error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
+    if job.explained is not None:
+        error.metadata["explain"] = explain(choice)
+    return _told(error, job, reply)
 
 
 def _told(error: ApiError, job: Job, reply: Reply) -> str:

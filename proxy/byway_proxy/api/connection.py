@@ -69,7 +69,9 @@ class Listener(web.Server):
         connection = request.protocol
         assert isinstance(connection, Connection)
         reply = await self._serve(request._message, request.content, connection)
-        connection.flush()  # aiohttp may close it now
+        if not reply.keep_alive:
+            connection.flush()  # aiohttp closes it now
+        # Else it goes out with the turn: before it, aiohttp is ready to have the next request taken the short way.
         return reply
 
 
@@ -98,9 +100,10 @@ class Connection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ClientGone("the client has left")
-        if not self._outgoing:
+        outgoing = self._outgoing
+        if not outgoing:
             self._turn.at_end(self)
-        self._outgoing.append(data)
+        outgoing.append(data)
         if len(data) > LARGE:
             self.flush()
 
@@ -116,12 +119,8 @@ class Connection(RequestHandler):
 
     # What the server asks when a request is answered.
 
-    def owes(self, keep_alive: bool) -> bool:
-        """Whether so much is unread that nothing is done before it is read; of a last answer, any of it."""
-        if self.writing_paused:
-            return True
-        if keep_alive:
-            return False
+    def owes(self) -> bool:
+        """Of its last answer, anything that is unread."""
         self.flush()
         transport = self._alive()
         return transport is not None and transport.get_write_buffer_size() > 0
@@ -154,7 +153,7 @@ class Connection(RequestHandler):
             super().data_received(data)
             return
         self._waiter = None  # so that nobody is woken for what may be ours
-        super().data_received(data)
+        RequestHandler.data_received(self, data)  # `super()` makes an object each time
         self._waiter = idle
         if self._messages and not idle.done():
             self._begin(idle)
@@ -198,14 +197,14 @@ class Connection(RequestHandler):
     # Their pieces.
 
     def _begin(self, idle: asyncio.Future[None]) -> None:
-        message, content = self._messages[0]
-        alone = len(self._messages) == 1 and not self._upgraded
-        if not alone or not content.is_eof() or type(message) is not RawRequestMessage:
+        messages, parser = self._messages, self._parser
+        message, content = messages[0]
+        alone = len(messages) == 1 and not self._upgraded
+        if not alone or not content.is_eof() or type(message) is not RawRequestMessage or parser is None:
             idle.set_result(None)
             return
-        self._messages.clear()
-        assert self._parser is not None
-        self._parser.message_consumed()
+        messages.clear()
+        parser.message_consumed()
         self._waiter, self._idle = None, idle
         self._request_in_progress = True
         self._task = self._loop.create_task(self._answer(message, content))
@@ -218,8 +217,9 @@ class Connection(RequestHandler):
         finally:
             self._task = None
             self._request_in_progress = False
-            if self._handler_waiter is not None and not self._handler_waiter.done():
-                self._handler_waiter.set_result(None)
+            waiter = self._handler_waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
             if keep_alive and not self._close and not self._force_close:
                 self._go_on()
             else:

@@ -52,7 +52,8 @@ class Reply:
         head = b"HTTP/1.1 %d %s\r\n%s%sContent-Length: %d\r\n\r\n" % (
             status, _REASONS.get(status, b"Error"), headers, connection, len(body),
         )  # fmt: skip
-        self._write(head if self._head_only else head + body)
+        self._connection.send(head if self._head_only else head + body)
+        self.started = True
 
     def open(self, headers: bytes, first: bytes = b"") -> None:
         """Begin a stream: 200, and its first bytes in the same packet."""
@@ -67,8 +68,12 @@ class Reply:
 
         Raises ClientGone.
         """
-        connection = self._connection
-        connection.send(self._framed(data))
+        connection, size = self._connection, len(data)
+        if self._chunked and 0 < size < len(_SIZES):  # most chunks: framed here, without another call
+            data = b"".join((_SIZES[size], data, b"\r\n"))
+        else:
+            data = self._framed(data)
+        connection.send(data)
         return connection.keeps_up
 
     @property
@@ -91,8 +96,7 @@ class Reply:
     def _framed(self, data: bytes) -> bytes:
         if not self._chunked or not data:
             return data
-        size = len(data)
-        return b"".join((_SIZES[size] if size < len(_SIZES) else b"%x\r\n" % size, data, b"\r\n"))
+        return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
 
     def _write(self, data: bytes) -> None:
         self._connection.send(data)

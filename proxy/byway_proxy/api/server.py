@@ -100,10 +100,11 @@ class Server:
         await self._listener.shutdown(within_s)
 
     async def _serve(self, message: RawRequestMessage, content: StreamReader, connection: Connection) -> Reply:
+        method, version, path = message.method, message.version, message.path
         reply = Reply(
             connection,
-            chunked=message.version >= HttpVersion11,
-            head_only=message.method == "HEAD",
+            chunked=version >= HttpVersion11,
+            head_only=method == "HEAD",
             keep_alive=not (message.should_close or self.draining),
         )
         if not self.inflight:
@@ -111,12 +112,16 @@ class Server:
         self.inflight += 1
         held = 0
         try:
-            if message.version not in VERSIONS:
+            if version not in VERSIONS:
                 raise ApiError(400, "this is not a request of HTTP/1.1 or HTTP/1.0")
-            path, _, query = message.path.partition("?")
-            path = path.removeprefix("/api") if path.startswith("/api/") else path
-            handler = self._routes.get((message.method, path)) or self._route(message.method, path)
-            body = await self._body(message, content, connection) if content is not EMPTY_PAYLOAD else b""
+            path, _, query = path.partition("?")
+            if path.startswith("/api/"):
+                path = path[4:]
+            handler = self._routes.get((method, path)) or self._route(method, path)
+            if content.is_eof() and content.exception() is None:
+                body = self._whole_body(message, content)
+            else:
+                body = await self._body(message, content, connection)
             held = len(body)
             self._held += held
             await handler(Received(path, query, message.headers, body), reply)
@@ -133,8 +138,8 @@ class Server:
             self.inflight -= 1
             if not self.inflight:
                 self.idle.set()
-        if connection.owes(reply.keep_alive):
-            await connection.until_read()
+        if not connection.keeps_up or (not reply.keep_alive and connection.owes()):
+            await connection.until_read()  # before anything else is done for it
         return reply
 
     def _answer_error(self, reply: Reply, error: ApiError) -> None:
@@ -166,19 +171,28 @@ class Server:
         known = ", ".join(sorted({p.rstrip("/") for p in self._paths}))
         return ApiError(404, f"nothing at {shown}; there is: {known}", "not_found")
 
+    def _whole_body(self, message: RawRequestMessage, content: StreamReader) -> bytes:
+        if content is EMPTY_PAYLOAD:
+            return b""
+        if "Content-Length" not in message.headers:
+            _check_coding(message.headers)
+        body = all_of(content)
+        if len(body) > self._limits.body_bytes:
+            raise _too_large(self._limits.body_bytes)
+        if self._held + len(body) > self._limits.bodies_bytes:
+            raise _too_many()
+        return body
+
     async def _body(self, message: RawRequestMessage, content: StreamReader, connection: Connection) -> bytes:
         most, headers = self._limits.body_bytes, message.headers
         length = headers.get("Content-Length")
         if length is None:
-            if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
-                raise ApiError(400, "Transfer-Encoding: of all codings only `chunked` is understood here")
+            _check_coding(headers)
         elif int(length) > most:
             raise _too_large(most)
-        if not content.is_eof() and "Expect" in headers:
+        if "Expect" in headers and not content.is_eof():
             _invite(message, connection)
         try:
-            if content.is_eof() and content.exception() is None:
-                return self._whole_body(all_of(content), most)
             async with asyncio.timeout(self._limits.body_s):
                 return await self._slow_body(content, most)
         except TimeoutError as error:
@@ -187,13 +201,6 @@ class Server:
             raise ClientGone("the client has left") from error
         except RequestPayloadError as error:
             raise ApiError(400, "the body's encoding or framing is broken; send it again") from error
-
-    def _whole_body(self, body: bytes, most: int) -> bytes:
-        if len(body) > most:
-            raise _too_large(most)
-        if self._held + len(body) > self._limits.bodies_bytes:
-            raise _too_many()
-        return body
 
     async def _slow_body(self, content: StreamReader, most: int) -> bytes:
         body = bytearray()
@@ -208,6 +215,11 @@ class Server:
             return bytes(body)
         finally:
             self._held -= len(body)
+
+
+def _check_coding(headers: Mapping[str, str]) -> None:
+    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        raise ApiError(400, "Transfer-Encoding: of all codings only `chunked` is understood here")
 
 
 def _invite(message: RawRequestMessage, connection: Connection) -> None:

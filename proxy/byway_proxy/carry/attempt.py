@@ -9,6 +9,7 @@ its place back and settles once.
 """
 
 import asyncio
+from typing import Protocol
 
 from byway_contract.money import Usage
 from byway_contract.records import Intent, Outcome, Settle, UsageFrom
@@ -17,12 +18,14 @@ from byway_contract.table import NO_DEFAULTS
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects import openai_answer, openai_request
 from byway_proxy.carry.dialects.openai_answer import BadAnswer, Identity, ProviderError, Whole, usage_bytes
+from byway_proxy.carry.dialects.openai_request import ChatRequest
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.failover import Answered, Refused
-from byway_proxy.carry.job import Job, Means, Patience
+from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.refusing import by_error, by_failure, error_in
 from byway_proxy.carry.upstream.failures import Failure
 from byway_proxy.choose.choose import Candidate
+from byway_proxy.choose.target import Slot
 from byway_proxy.choose.trouble import Kind, Trouble
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.meter import Settled
@@ -41,38 +44,34 @@ class TimedOut(Exception):
 
 
 class Attempt:
-    __slots__ = (
-        "_began", "_credential", "_id", "_intent", "_job", "_means", "_place", "_settled", "candidate", "error",
-        "exchange", "first_token_ms", "held", "identity", "patience", "stream", "watch", "whole",
-    )  # fmt: skip
+    # As it begins; what a class says need not be said again for each attempt.
+    _settled = False
+    first_token_ms: float | None = None
+    stream: Stream | None = None
+    whole: Whole | None = None
+    error: ProviderError | None = None
+    """What the provider said was wrong, for a caller whose fault it is."""
 
     def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
-        self._job, self._means = job, means
-        self.candidate = candidate
-        slot = candidate.slot
-        route = slot.route
-        self.patience: Patience = means.patience if route is None else means.patience.under(route.timeouts)
-        self._began = means.now()
-        self._id = attempt_id(int(means.wall() * 1000), means.random_bytes(10))
-        self.identity = Identity(job.generation, job.created, slot.endpoint.model, slot.account.display_name)
-        self._intent = self._described(number)
-        self._settled = False
-        self.first_token_ms: float | None = None
+        self._job, self._means, self.candidate = job, means, candidate
+        slot, patience, generation = candidate.slot, means.patience, job.generation
+        endpoint, account, route = slot.endpoint, slot.account, slot.route
+        self.patience = patience = patience if route is None else patience.under(route.timeouts)
+        self._intent = _described(job, slot, number, means)
+        self.identity = Identity(generation, job.created, endpoint.model, account.display_name)
         self.held: list[bytes] = []
         """Events that came before the answer was worth delivering."""
-        self.error: ProviderError | None = None
-        """What the provider said was wrong, for a caller whose fault it is."""
-        self.whole: Whole | None = None
-        self.stream: Stream | None = Stream(self.identity) if job.request.stream else None
-        body = self._body()
-        head = job.heads.of(slot.account_id)
-        self._credential = head.credential
+        if job.request.stream:
+            self.stream = Stream(self.identity)
+        body = _body(job.request, slot)
+        self._head = head = job.heads.of(slot.account_id)
         self.exchange = means.client.exchange(
-            head.origin, head.with_length(len(body)), body, connect_s=self.patience.connect_s
+            head.origin, head.with_length(len(body)), body, connect_s=patience.connect_s
         )
         self.watch = Watch(ends_at, self._expired)
+        self._began = began = means.now()
         # Last, since what is taken here must be given back: nothing above may raise after it.
-        self._place = means.health.begin(slot, self._began)
+        self._place = means.health.begin(slot, began)
 
     async def run(self) -> Answered | Refused:
         """Raises LogFull if the log cannot take the INTENT: then nothing was sent."""
@@ -114,21 +113,20 @@ class Attempt:
         if self._settled:
             return None
         self._settled = True
-        if outcome != "ok" or self.stream is None:
+        means, exchange, stream, place = self._means, self.exchange, self.stream, self._place
+        if outcome != "ok" or stream is None:
             # A stream that ended well still waits, and not for ever, for its connection's end: see `relay`.
-            self._means.deadlines.remove(self.watch)
-            self.exchange.close()
-        if self._place is not None:
-            self._means.health.end(self._place)
-        said = self.stream or self.whole
-        settled = self._means.meter.settle(
-            self._id, outcome, usage, usage_from,
-            answered=answered, reason=reason, status=status or self.exchange.status,
+            means.deadlines.remove(self.watch)
+            exchange.close()
+        if place is not None:
+            means.health.end(place)
+        said = stream or self.whole or _NOTHING_SAID
+        settled = means.meter.settle(
+            self._intent.attempt, outcome, usage, usage_from,
+            answered=answered, reason=reason, status=status or exchange.status,
             first_token_ms=self.first_token_ms,
-            duration_ms=round((self._means.now() - self._began) * 1000, 3),
-            finish=said.finish if said else "",
-            native_finish=said.native_finish[:64] if said else "",
-            upstream_id=said.upstream_id if said else "",
+            duration_ms=round((means.now() - self._began) * 1000, 3),
+            finish=said.finish, native_finish=said.native_finish[:64], upstream_id=said.upstream_id,
         )  # fmt: skip
         self._count(settled.record)
         return settled
@@ -143,11 +141,11 @@ class Attempt:
     def used(self) -> tuple[Usage, UsageFrom]:
         """What the provider says was used; where it does not, a token for four bytes sent, one for each chunk."""
         stream = self.stream
-        if self.exchange.status == 0 and (stream is None or not stream.chunks):
-            return Usage(), "unknown"
         said = stream or self.whole
         if said is not None and said.usage is not None:
             return said.usage, "provider"
+        if self.exchange.status == 0 and (stream is None or not stream.chunks):
+            return NOTHING, "unknown"
         made = stream.chunks if stream is not None else _said(self.whole) // 4
         return Usage(prompt=self._job.request.size // 4, completion=made), "estimated"
 
@@ -173,15 +171,18 @@ class Attempt:
 
     async def _ask(self) -> Refused | None:
         """None: the answer is worth delivering."""
-        means, stream = self._means, self.stream
+        stream, watch, exchange = self.stream, self.watch, self.exchange
         if stream is not None:
-            self.watch.at = min(self.watch.at, self._began + self.patience.first_token_s)
-        means.deadlines.add(self.watch)
+            watch.at = min(watch.at, self._began + self.patience.first_token_s)
+        self._means.deadlines.add(watch)
         try:
-            await self.exchange.begin()
-            if self.exchange.status != 200:
+            await exchange.begin()
+            if exchange.status != 200:
                 return await self._refused_by_status()
-            return await (self._begin_stream(stream) if stream is not None else self._hold_whole())
+            if stream is not None:
+                return await self._begin_stream(stream)
+            body = exchange.all_here(self._means.answer_bytes)
+            return self._judged(await self._held() if body is None else body)
         except Failure as failure:
             return by_failure(failure)
         except TimedOut as late:
@@ -197,14 +198,16 @@ class Attempt:
         return self._by_error(self.exchange.status, error_in(body))
 
     def _by_error(self, status: int, error: ProviderError | None) -> Refused:
-        self.error = error.fit_to_repeat(self._credential) if error is not None else None
+        self.error = error.fit_to_repeat(self._head.credential) if error is not None else None
         return by_error(status, self.error, self.exchange.headers, self._means.wall())
 
-    async def _hold_whole(self) -> Refused | None:
+    async def _held(self) -> bytes:
         # No idle deadline before the head: a long answer is silent until it is there. From here on there is one.
         self.watch.at = min(self.watch.total_at, self._means.now() + self.patience.idle_s)
-        whole = openai_answer.read_whole(await self.exchange.read_all(self._means.answer_bytes))
-        self.whole = whole
+        return await self.exchange.read_all(self._means.answer_bytes)
+
+    def _judged(self, body: bytes) -> Refused | None:
+        self.whole = whole = openai_answer.read_whole(body)
         if whole.error is not None:
             return self._by_error(200, whole.error)
         if whole.blank or whole.finish == "error":
@@ -251,30 +254,45 @@ class Attempt:
         waiting = self.stream is not None and self.first_token_ms is None
         return "first_token_timeout" if waiting else "timeout"
 
-    def _body(self) -> bytes:
-        slot, request = self.candidate.slot, self._job.request
-        route, upstream, of_route = slot.route, slot.endpoint.upstream_model, None
-        if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
-            of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
-        return openai_request.body_for(request, upstream, of_route, slot.account.quirks)
-
-    def _described(self, number: int) -> Intent:
-        slot, job, about = self.candidate.slot, self._job, self._job.about
-        return Intent(
-            attempt=self._id, request=job.generation, at=self._means.wall(),
-            namespace=job.caller.namespace, service_account=job.caller.service_account,
-            access_key=job.caller.access_key, route=slot.route_id, endpoint=slot.endpoint_id,
-            account=slot.account_id, provider=slot.account.provider, model=slot.endpoint.model, price=slot.price,
-            streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == job.caller.namespace,
-            user=about.user, session=about.session, referer=about.referer, title=about.title,
-            user_agent=about.user_agent,
-        )  # fmt: skip
-
     def _count(self, settle: Settle) -> None:
-        tally, provider = self._means.tally, self._intent.provider
+        tally, provider, usage = self._means.tally, self._intent.provider, settle.usage
         tally.attempts[provider, settle.outcome, settle.reason] += 1
-        tally.tokens[provider, "input"] += settle.usage.prompt
-        tally.tokens[provider, "output"] += settle.usage.completion
+        tokens = tally.tokens
+        tokens[provider, "input"] += usage.prompt
+        tokens[provider, "output"] += usage.completion
+
+
+class _Said(Protocol):
+    """What an answer has said of its end, streamed or whole."""
+
+    @property
+    def finish(self) -> str: ...
+    @property
+    def native_finish(self) -> str: ...
+    @property
+    def upstream_id(self) -> str: ...
+
+
+_NOTHING_SAID: _Said = Whole({}, [], None, "", "", "", None)
+
+
+def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
+    at, caller, about = means.wall(), job.caller, job.about
+    namespace = caller.namespace
+    return Intent(
+        attempt_id(int(at * 1000), means.random_bytes(10)), job.generation, at, namespace, *slot.recorded,
+        streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == namespace,
+        service_account=caller.service_account, access_key=caller.access_key,
+        user=about.user, session=about.session, referer=about.referer, title=about.title,
+        user_agent=about.user_agent, user_id=caller.user,
+    )  # fmt: skip
+
+
+def _body(request: ChatRequest, slot: Slot) -> bytes:
+    route, of_route = slot.route, None
+    if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
+        of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
+    return openai_request.body_for(request, slot.endpoint.upstream_model, of_route, slot.account.quirks)
 
 
 def _said(whole: Whole | None) -> int:

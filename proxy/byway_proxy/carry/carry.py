@@ -9,7 +9,7 @@ import asyncio
 from byway_proxy.carry.attempt import Attempt
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects.openai_answer import ProviderError
-from byway_proxy.carry.failover import Deliver, Failover, GiveUp, Left, Order, Try
+from byway_proxy.carry.failover import Failover, GiveUp, Left, Order, Try
 from byway_proxy.carry.failure import Failure
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.outlet import EVENTS, ClientGone, Outlet
@@ -35,10 +35,9 @@ async def carry(job: Job, means: Means, outlet: Outlet) -> str:
     began = means.now()
     first = job.choice.candidates[0].slot.route
     whole = means.patience if first is None else means.patience.under(first.timeouts)
-    ends_at = began + whole.request_s
     comments = _Comments(job, means, outlet, began) if job.request.stream else None
     try:
-        attempt = await _answered(job, means, ends_at)
+        attempt = await _answered(job, means, began + whole.request_s)
     finally:
         if comments is not None:
             comments.stop()
@@ -57,28 +56,22 @@ async def _answered(job: Job, means: Means, ends_at: float) -> Attempt:
         choice.candidates, means.retries, means.dice, most_attempts=choice.most_attempts, fallbacks=choice.fallbacks
     )
     order: Order = machine.begin()
-    attempt: Attempt | None = None
     number = 0
     try:
-        while True:
-            match order:
-                case Try(candidate=candidate, after_s=after_s):
-                    if after_s:
-                        await asyncio.sleep(after_s)
-                    number += 1
-                    attempt = Attempt(job, means, candidate, number, ends_at)
-                    order = machine.after(await attempt.run())
-                case Deliver():
-                    assert attempt is not None
-                    means.tally.failovers += number > 1
-                    return attempt
-                case GiveUp(error=failure):
-                    raise GaveUp(failure, attempt.error if attempt is not None else None)
-    except GaveUp:
-        raise
+        while isinstance(order, Try):
+            if order.after_s:
+                await asyncio.sleep(order.after_s)
+            number += 1
+            attempt = Attempt(job, means, order.candidate, number, ends_at)
+            order = machine.after(await attempt.run())
     except BaseException:
         machine.after(Left())
         raise
+    if isinstance(order, GiveUp):
+        raise GaveUp(order.error, attempt.error)
+    if number > 1:
+        means.tally.failovers += 1
+    return attempt
 
 
 async def _relayed(job: Job, means: Means, attempt: Attempt, outlet: Outlet) -> str:

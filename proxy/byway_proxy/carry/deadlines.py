@@ -63,11 +63,13 @@ class Deadlines:
 
     def _tick(self) -> None:
         now = self._loop.time()
+        late = []
         for watch in self._watches:
             if watch.heard:
                 watch.heard = False
-                watch.at = min(watch.total_at, now + watch.idle_s)
-        late = [w for w in self._watches if now >= w.at or now >= w.total_at]
+                watch.at = now + watch.idle_s
+            if now >= watch.at or now >= watch.total_at:
+                late.append(watch)
         for watch in late:
             self._watches.discard(watch)
             watch.expired(now >= watch.total_at)

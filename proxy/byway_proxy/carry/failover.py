@@ -90,10 +90,15 @@ Order = Try | Deliver | GiveUp
 class Failover:
     """One request's way through its candidates. Every fact answers the last `Try` or `Deliver`."""
 
-    __slots__ = (
-        "_at", "_broke_off", "_candidates", "_dice", "_fallbacks", "_most", "_paid", "_refusals", "_refused_groups",
-        "_retries", "_state", "_tries", "attempts",
-    )  # fmt: skip
+    # As it begins: most requests are answered by the first candidate, and need no more than this.
+    _at = _tries = 0
+    """The candidate, and how often it was tried."""
+    attempts = 0
+    """Asked of providers so far, the running one included."""
+    _paid: tuple[str, ...] = ()
+    _broke_off = False
+    """The retry budget kept an attempt from being made."""
+    _state = "new"
 
     def __init__(
         self,
@@ -108,30 +113,20 @@ class Failover:
         assert candidates, "choose raises Nothing where there is no candidate"
         self._candidates = candidates
         self._retries, self._dice = retries, dice
-        self._most, self._fallbacks = min(most_attempts, MOST_ATTEMPTS), fallbacks
-        self._at = 0
-        self._tries = 0
-        """At this candidate."""
-        self.attempts = 0
-        """Asked of providers so far, the running one included."""
+        self._most, self._fallbacks = most_attempts, fallbacks
         self._refusals: list[tuple[Candidate, Trouble]] = []
-        self._refused_groups: set[int] = set()
-        self._paid: tuple[str, ...] = ()
-        self._broke_off = False
-        """The retry budget kept an attempt from being made."""
-        self._state = "new"
 
     def begin(self) -> Try:
         assert self._state == "new"
         return self._go(0, 0.0)
 
     def after(self, fact: Fact) -> Order:
+        if isinstance(fact, Answered):
+            assert self._state == "trying"
+            self._close_attempt()
+            self._state = "delivering"
+            return Deliver(self._candidates[self._at])
         match fact:
-            case Answered():
-                assert self._state == "trying"
-                self._close_attempt()
-                self._state = "delivering"
-                return Deliver(self._candidates[self._at])
             case Left():
                 committed = self._state == "delivering"
                 self._finish()
@@ -153,9 +148,7 @@ class Failover:
             self.attempts -= 1
         if fact.kind in FINAL:
             return self._give_up()
-        if fact.kind in OF_MODEL:
-            self._refused_groups.add(candidate.group)
-        if self.attempts >= self._most:
+        if self.attempts >= min(self._most, MOST_ATTEMPTS):
             return self._give_up()
         if self._same_may_help(fact) and self._pay(candidate):
             return self._go(self._at, self._pause(fact))
@@ -178,9 +171,10 @@ class Failover:
         return max(pause, fact.retry_after_s or 0.0)
 
     def _following(self) -> int | None:
+        refused_groups = {candidate.group for candidate, trouble in self._refusals if trouble.kind in OF_MODEL}
         for place in range(self._at + 1, len(self._candidates)):
             candidate = self._candidates[place]
-            if candidate.group in self._refused_groups:
+            if candidate.group in refused_groups:
                 continue
             if candidate.standing != Standing.RESTING or self._pay(candidate):
                 return place

@@ -23,17 +23,22 @@ class RetryBudget:
 
     def __init__(self, least: int = LEAST, share: float = SHARE) -> None:
         self.least, self.share = least, share
-        self._active: dict[str, int] = {}
+        self._active: dict[tuple[str, ...], int] = {}
+        """By all keys of an attempt together, as they are looked at one by one only when a retry is in question."""
         self._retrying: dict[str, int] = {}
 
     def enter(self, keys: tuple[str, ...]) -> None:
         """An attempt waits for its first content."""
-        for key in keys:
-            self._active[key] = self._active.get(key, 0) + 1
+        active = self._active
+        active[keys] = active.get(keys, 0) + 1
 
     def leave(self, keys: tuple[str, ...]) -> None:
-        for key in keys:
-            _less(self._active, key)
+        active = self._active
+        left = active[keys] - 1
+        if left:
+            active[keys] = left
+        else:
+            del active[keys]
 
     def take(self, keys: tuple[str, ...]) -> bool:
         """All or none."""
@@ -45,15 +50,11 @@ class RetryBudget:
 
     def give_back(self, keys: tuple[str, ...]) -> None:
         for key in keys:
-            _less(self._retrying, key)
+            left = self._retrying[key] - 1
+            if left:
+                self._retrying[key] = left
+            else:
+                del self._retrying[key]
 
     def _most(self, key: str) -> float:
-        return max(self.least, self.share * self._active.get(key, 0))
-
-
-def _less(counts: dict[str, int], key: str) -> None:
-    left = counts[key] - 1
-    if left:
-        counts[key] = left
-    else:
-        del counts[key]
+        return max(self.least, self.share * sum(count for keys, count in self._active.items() if key in keys))

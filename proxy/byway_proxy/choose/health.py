@@ -129,14 +129,15 @@ class Health:
         """Takes a place, or None where its cap is reached. Whoever begins must `end`, whatever happens."""
         if slot.caps and not self.places.take(slot):
             return None
-        state = self._endpoint(slot)
+        state = self._endpoints.get(slot.endpoint_id) or self._endpoint(slot)
+        account = self._accounts.get(slot.account_id) or self._account(slot.account_id)
         state.inflight += 1
-        account = self._account(slot.account_id)
+        state.attempts += 1
         account.attempts += 1
         account.last_used = now
-        state.attempts += 1
         trial = state.ejected_until is not None and now >= state.ejected_until and not state.on_trial
-        state.on_trial = state.on_trial or trial
+        if trial:
+            state.on_trial = True
         return Attempt(slot, state, account, now, trial)
 
     def end(self, attempt: Attempt) -> None:
@@ -165,7 +166,8 @@ class Health:
         state.rate -= self.limits.smoothing * state.rate
         if first_token_ms is not None:
             state.first_tokens.add(now, first_token_ms)
-        self._recover(attempt, state, now)
+        if state.ejected_until is not None or state.rest is not None or self._resting_accounts:
+            self._recover(attempt, state, now)
 
     def streamed(self, attempt: Attempt, now: float, tokens_per_s: float) -> None:
         attempt.state.speeds.add(now, tokens_per_s)

@@ -18,6 +18,11 @@ EXCLUDED_BY: dict[Reason, str] = {
     "policy_training": "data_policy:training",
     "policy_retention": "data_policy:zdr",
     "policy_region": "data_region",
+    "floor_training": "data_policy:training",
+    "floor_retention": "data_policy:zdr",
+    "floor_region": "data_region",
+    "floor_models": "allowed_models",
+    "floor": "allowed_models",
 }
 """Where a client's word is not ours."""
 
@@ -32,12 +37,21 @@ FIELDS: dict[Reason, str] = {
     "policy_training": "dataPolicy.training",
     "policy_retention": "dataPolicy.maxRetentionDays",
     "policy_region": "dataPolicy.regions",
+    "floor_training": "floor.dataPolicy.training",
+    "floor_retention": "floor.dataPolicy.maxRetentionDays",
+    "floor_region": "floor.dataPolicy.regions",
+    "floor_models": "floor.allowedModels",
     "context_length": "messages",
     "modality": "messages",
 }
-"""What to change: a field of the request, or of the ModelRoute; else the reason's own name is the field's."""
+"""What to change: a field of the request, of the ModelRoute, or of the platform's floor; else the reason's own name
+is the field's."""
 
-OF_ROUTE: tuple[Reason, ...] = ("policy_training", "policy_retention", "policy_region")
+PRIVACY: tuple[Reason, ...] = (
+    *("policy_training", "policy_retention", "policy_region"),
+    *("floor_training", "floor_retention", "floor_region"),
+)
+"""Nothing that the request says could change these."""
 
 
 class Nothing(Exception):
@@ -91,6 +105,14 @@ def rejected(wanted: Wanted, target: Rejected) -> Nothing:
     return Nothing(404, "no_endpoints", message, wanted.models, left_out=out)
 
 
+def not_allowed(wanted: Wanted, out: list[LeftOut]) -> Nothing:
+    """Told alike of names that there are and of names that there are not."""
+    allowed = ", ".join(wanted.allowed_models[:10]) + (", …" if len(wanted.allowed_models) > 10 else "")
+    message = f'this access key may not call "{wanted.models[0][:200]}"; its allowedModels: {allowed}'
+    constraint = ("allowedModels", f"names that fit {allowed}")
+    return Nothing(403, "constraint_filtered", message, wanted.models, left_out=tuple(out), constraint=constraint)
+
+
 def no_endpoints(wanted: Wanted, out: list[LeftOut]) -> Nothing:
     why = "; ".join(f"{each.provider or each.model}: {each.detail}" for each in out[:3])
     message = f'model "{wanted.models[0]}" has no endpoints just now' + (f": {why}" if why else "")
@@ -103,7 +125,7 @@ def all_filtered(wanted: Wanted, everything: list[LeftOut]) -> Nothing:
     reason = Counter(each.reason for each in out).most_common(1)[0][0]
     field, detail = FIELDS.get(reason, reason), _detail(reason, out)
     message = f'no endpoint of model "{wanted.models[0]}" can serve this request; {field}: {detail}'
-    code: Code = "privacy_restricted" if all(o.reason in OF_ROUTE for o in out) else "constraint_filtered"
+    code: Code = "privacy_restricted" if all(o.reason in PRIVACY for o in out) else "constraint_filtered"
     return Nothing(404, code, message, wanted.models, left_out=tuple(everything), constraint=(field, detail))
 
 

@@ -23,6 +23,11 @@ Reason = Literal[
     "policy_training",
     "policy_retention",
     "policy_region",
+    "floor",
+    "floor_training",
+    "floor_retention",
+    "floor_region",
+    "floor_models",
     "max_price",
     "context_length",
     "max_tokens",
@@ -32,9 +37,12 @@ Reason = Literal[
     "missing",
     "rejected",
     "unknown_model",
+    "allowed_models",
 ]
-"""Why a candidate was left out. `policy_…` is the route's own data policy, `data_collection` and `zdr` are the
-caller's; `lacks_feature` is soft: others of the same model have it."""
+"""Why a candidate was left out. `policy_…` is the route's own data policy, `floor…` the platform's demands on the
+caller's namespace (`floor` alone: nobody can tell what they are), `data_collection` and `zdr` are the caller's;
+`allowed_models` are those of the caller's access key;
+`lacks_feature` is soft: others of the same model have it."""
 
 MOST_ATTEMPTS = 8
 """In one chain, whatever a route says."""
@@ -83,6 +91,8 @@ class Slot(Struct, frozen=True):
     """Hash of the provider key's credential, to see that it was changed; empty is keyless."""
     budgets: tuple[str, str]
     """The retry budgets it draws on: its route's (or the name's, where there is none) and its account's."""
+    recorded: tuple[str, str, str, str, str, Price | None]
+    """What a record of an attempt says of it: route, endpoint, account, provider, model, price."""
 
 
 class Group(Struct, frozen=True):
@@ -157,6 +167,7 @@ def slot(
         caps=_caps(endpoint.account, account, route_id, member),
         credential=credential,
         budgets=(f"route {route_id or name}", f"account {endpoint.account}"),
+        recorded=(route_id, endpoint_id, endpoint.account, account.provider, endpoint.model, price),
     )
 
 

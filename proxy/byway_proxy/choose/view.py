@@ -9,16 +9,19 @@ when it is first called and kept. In order, namespace X means by a name:
     4  `namespace/route`, for any route shared with it, unless the catalogue knows an author of that name
 
 The name is looked for exactly as written first (`qwen3:32b` is a fine name), then without routing variants.
+
+Whatever it leads to is bound by the floor of the *caller's* namespace, other namespaces' fallback models included.
+What another namespace's route lacks, and why it is rejected, is told in one word: the rest is for its owner.
 """
 
 from collections.abc import Iterator
 
-from byway_contract.table import Account, DataPolicy, Endpoint, Route, RouteEndpoint, Table, object_hash
+from byway_contract.table import EVERY_NAMESPACE, Account, Endpoint, Floor, Route, RouteEndpoint, Table, object_hash
 from cachetools import LRUCache
 
 from byway_proxy.choose import names
 from byway_proxy.choose.index import by_model, by_model_name, shared
-from byway_proxy.choose.policy import against
+from byway_proxy.choose.policy import Demands
 from byway_proxy.choose.target import (
     Group,
     LeftOut,
@@ -39,8 +42,6 @@ LONGEST_NAME = 256
 # guessing names cannot push out the ones in use.
 KNOWN, UNKNOWN = 8192, 512
 
-Policies = tuple[DataPolicy, ...]
-
 
 class View:
     def __init__(self, table: Table) -> None:
@@ -48,7 +49,8 @@ class View:
         self.trusted = table.trusted_namespaces
         self._routes = by_model_name(table)
         self._catalogue = by_model(table)
-        self._authors = frozenset(name.split("/", 1)[0] for name in table.models if "/" in name)
+        self._authors = frozenset(table.tenancy.authors)
+        self._floors = {namespace: floor for floor in table.floors for namespace in floor.namespaces}
         self._credentials: dict[str, str] = {}
         # The dict is what a hit costs; its bound is kept where it grows.
         self._known: dict[tuple[str, str], Served] = {}
@@ -66,7 +68,17 @@ class View:
 
     def meant(self, namespace: str, name: str) -> Target:
         """The same, worked out anew and not kept: for those who go through all names."""
-        return self._meant(namespace, name, (), ())
+        return self._meant(namespace, name, Demands(namespace, self.floor(namespace)), ())
+
+    def floor(self, namespace: str) -> Floor | None:
+        """What binds callers of a namespace; one that no floor names is bound as all such are."""
+        return self._floors.get(namespace) or self._floors.get(EVERY_NAMESPACE)
+
+    def named_as_written(self, namespace: str, name: str) -> bool:
+        """Whether the whole of a name leads somewhere, and not only what is left of it without variants."""
+        return not isinstance(
+            self._found(namespace, name, names.Name(name), Demands(namespace, self.floor(namespace)), ()), Unknown
+        )
 
     def routes(self, namespace: str) -> Iterator[tuple[str, str, Route]]:
         """(name, route id, route) this namespace calls by bare name, its own first; rejected ones included."""
@@ -103,30 +115,30 @@ class View:
             self._others[key] = target
         return target
 
-    def _meant(self, namespace: str, name: str, policies: Policies, above: tuple[str, ...]) -> Target:
-        """`policies` are those of the routes this name is a fallback of, `above` their ids."""
-        exact = self._found(namespace, name, names.Name(name), policies, above)
+    def _meant(self, namespace: str, name: str, demands: Demands, above: tuple[str, ...]) -> Target:
+        """`above` are the ids of the routes this name is a fallback of."""
+        exact = self._found(namespace, name, names.Name(name), demands, above)
         parsed = names.parse(name)
         if isinstance(exact, Unknown) and parsed.base != name:
-            return self._found(namespace, name, parsed, policies, above)
+            return self._found(namespace, name, parsed, demands, above)
         return exact
 
     def _found(
-        self, namespace: str, name: str, parsed: names.Name, policies: Policies, above: tuple[str, ...]
+        self, namespace: str, name: str, parsed: names.Name, demands: Demands, above: tuple[str, ...]
     ) -> Target:
         route_id = self._route_id(namespace, parsed.base)
         if route_id is None:
             found = self.endpoints_by_name(namespace, parsed.base)
             if found:
-                group = self._catalogue_group(name, parsed, found, policies)
+                group = self._catalogue_group(name, parsed, found, demands)
                 return served(name, (group,), "", None, parsed.ignored)
             route_id = self._named_in_full(namespace, parsed.base)
         if route_id is None:
             return Unknown(name)
         route = self.table.routes[route_id]
         if route.rejected is not None:
-            return Rejected(name, route_id, route.rejected)
-        groups = tuple(self._chain(name, route_id, route, parsed.sort, policies, above))
+            return Rejected(name, route_id, _for(demands.caller, route, route.rejected))
+        groups = tuple(self._chain(name, route_id, route, parsed.sort, demands, above))
         return served(name, groups, route_id, route, parsed.ignored)
 
     def _route_id(self, namespace: str, base: str) -> str | None:
@@ -151,34 +163,36 @@ class View:
         route_id: str,
         route: Route,
         sort: Sort | None,
-        policies: Policies,
+        demands: Demands,
         above: tuple[str, ...],
     ) -> Iterator[Group]:
         """A route's own endpoints, then its fallback models as *its* namespace means them, under its policy."""
         if route_id in above:
             return  # The compiler refuses cycles; a table that has one all the same ends here.
-        if route.policy is not None:
-            policies = (*policies, route.policy)
-        yield self._route_group(name, route_id, route, sort, policies)
+        demands = demands.under(route.policy)
+        yield self._route_group(name, route_id, route, sort, demands)
         for fallback in route.fallback_models:
-            target = self._meant(route.namespace, fallback, policies, (*above, route_id))
+            target = self._meant(route.namespace, fallback, demands, (*above, route_id))
+            shown = fallback if demands.caller == route.namespace else name
             match target:
                 case Served():
                     yield from target.groups
                 case Rejected():
-                    yield group(fallback, None, (), (LeftOut(fallback, "", "", "rejected", target.reason),), None)
+                    detail = _for(demands.caller, route, target.reason, "a fallback model is rejected")
+                    yield group(shown, None, (), (LeftOut(shown, "", "", "rejected", detail),), None)
                 case Unknown():
                     detail = f'no model named "{fallback}" in namespace "{route.namespace}"'
-                    yield group(fallback, None, (), (LeftOut(fallback, "", "", "unknown_model", detail),), None)
+                    detail = _for(demands.caller, route, detail, "a fallback model is unknown")
+                    yield group(shown, None, (), (LeftOut(shown, "", "", "unknown_model", detail),), None)
 
-    def _route_group(self, name: str, route_id: str, route: Route, sort: Sort | None, policies: Policies) -> Group:
+    def _route_group(self, name: str, route_id: str, route: Route, sort: Sort | None, demands: Demands) -> Group:
         slots, out = [], []
         for member in route.endpoints:
             if member.endpoint is None:
-                out.append(LeftOut(name, "", member.name, "missing", member.missing or "has no endpoint just now"))
+                out.append(_missing(name, route, member, demands.caller))
             else:
                 slots.append(self._member(name, route_id, route, member, member.endpoint))
-        return _obeying(name, route, slots, out, sort, policies)
+        return _obeying(name, route, slots, out, sort, demands)
 
     def _member(self, name: str, route_id: str, route: Route, member: RouteEndpoint, endpoint_id: str) -> Slot:
         endpoint = self.table.endpoints[endpoint_id]
@@ -204,10 +218,10 @@ class View:
         name: str,
         parsed: names.Name,
         found: list[tuple[str, Endpoint, Account, bool]],
-        policies: Policies,
+        demands: Demands,
     ) -> Group:
         slots = [slot(i, e, a, own=own, credential=self._credential(a), name=name) for i, e, a, own in found]
-        return _obeying(name, None, slots, [], parsed.sort, policies)
+        return _obeying(name, None, slots, [], parsed.sort, demands)
 
     def _credential(self, account: Account) -> str:
         if account.credential is None:
@@ -225,13 +239,21 @@ def _obeying(
     slots: list[Slot],
     out: list[LeftOut],
     sort: Sort | None,
-    policies: Policies,
+    demands: Demands,
 ) -> Group:
-    kept = []
-    for each in slots:
-        broken = next((b for policy in policies if (b := against(policy, each.account))), None)
-        if broken is None:
-            kept.append(each)
-        else:
-            out.append(LeftOut(name, each.endpoint_id, each.account.provider, *broken))
-    return group(name, route, tuple(kept), tuple(out), sort)
+    kept = demands.obeyed(name, slots, out)
+    return group(name, route, kept, tuple(out), sort)
+
+
+def _missing(name: str, route: Route, member: RouteEndpoint, caller: str) -> LeftOut:
+    detail = member.missing or "has no endpoint just now"
+    if route.namespace == caller:
+        return LeftOut(name, "", member.name, "missing", detail)
+    return LeftOut(name, "", "", "missing", _for(caller, route, detail))
+
+
+def _for(caller: str, route: Route, detail: str, word: str = "") -> str:
+    """The names of what a route refers to, or what is wrong with it, are its own namespace's business."""
+    if route.namespace == caller:
+        return detail
+    return f"{word or detail.partition(':')[0]}; the status of its ModelRoute says why, to its owner"

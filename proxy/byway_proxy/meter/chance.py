@@ -16,7 +16,7 @@ class Chance:
 
     def __call__(self, count: int) -> bytes:
         at = self._at
-        if at + count > len(self._page):
-            self._page, at = os.urandom(_PAGE), 0
-        self._at = at + count
-        return self._page[at : at + count]
+        self._at = end = at + count
+        if end > len(self._page):
+            self._page, at, self._at = os.urandom(_PAGE), 0, count
+        return self._page[at : self._at]

@@ -48,14 +48,11 @@ def _empty(intent: Intent, usage: Usage, finish: str) -> bool:
 
 
 def _adds_up(usage: Usage) -> bool:
-    return (
-        0 <= usage.prompt <= MOST_TOKENS
-        and 0 <= usage.completion <= MOST_TOKENS
-        and usage.cached >= 0
-        and usage.cache_write >= 0
-        and usage.cached + usage.cache_write <= usage.prompt
-        and 0 <= usage.reasoning <= usage.completion
-    )
+    prompt, completion = usage.prompt, usage.completion
+    if not (0 <= prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS):
+        return False
+    cached, written = usage.cached, usage.cache_write
+    return cached >= 0 and written >= 0 and cached + written <= prompt and 0 <= usage.reasoning <= completion
 
 
 def _possible(usage: Usage) -> Usage:

@@ -21,14 +21,15 @@ def frame(payload: bytes) -> bytes:
 
 def frames(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """(offset behind it, payload) of each whole frame; stops before the first that is torn or damaged."""
-    end = len(data)
-    while start + HEADER.size <= end:
-        length, checksum = HEADER.unpack_from(data, start)
-        behind = start + HEADER.size + length
+    end, header = len(data), HEADER.size
+    unpack, crc32 = HEADER.unpack_from, zlib.crc32
+    while (begin := start + header) <= end:
+        length, checksum = unpack(data, start)
+        behind = begin + length
         if not 0 < length <= MOST_PAYLOAD or behind > end:
             return
-        payload = data[start + HEADER.size : behind]
-        if zlib.crc32(payload) != checksum:
+        payload = data[begin:behind]
+        if crc32(payload) != checksum:
             return
         yield behind, payload
         start = behind

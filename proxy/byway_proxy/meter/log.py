@@ -126,13 +126,12 @@ class Log:
         if self.trouble or segment.size + len(framed) > segment.limit:
             segment = self._with_room(len(framed), new=type(record) is Intent)
         try:
-            seq = segment.write(framed)
+            self.last = seq = segment.write(framed)
         except OSError as error:
             self.trouble = f"{segment.path.name}: {error.strerror or error}"
             segment.limit = segment.size
             segment = self._with_room(len(framed), new=type(record) is Intent)
-            seq = self._last_try(segment, framed)
-        self.last = seq
+            self.last = seq = self._last_try(segment, framed)
         if type(record) is Intent:
             self.open[record.attempt] = seq
         elif type(record) is Settle:

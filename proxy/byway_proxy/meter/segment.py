@@ -32,18 +32,19 @@ class Segment:
 
     def write(self, framed: bytes) -> int:
         """Append a record by one write(2). Raises OSError, with the file as it was before."""
+        size = len(framed)
         try:
             written = os.write(self.fd, framed)
         except OSError:
             self._cut()
             raise
-        if written != len(framed):
+        if written != size:
             # At the end of a disk, write(2) takes what still fits and calls that success.
             self._cut()
-            raise OSError(28, f"only {written} of {len(framed)} bytes could be written")
-        self.size += written
-        self.last += 1
-        return self.last
+            raise OSError(28, f"only {written} of {size} bytes could be written")
+        self.size += size
+        self.last = last = self.last + 1
+        return last
 
     def _cut(self) -> None:
         # What cannot be cut off is not read either: its checksum is wrong, and the next segment's name says how

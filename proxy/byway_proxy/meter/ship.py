@@ -153,7 +153,7 @@ class Shipper:
 
     async def _deliver(self, session: aiohttp.ClientSession, first: int, records: list[bytes]) -> int:
         """Send one batch until it is answered. The seq to go on with."""
-        raws = [msgspec.Raw(record) for record in records]
+        raws = list(map(msgspec.Raw, records))
         body = _encode(_Batch(self._log.source, self._log.epoch, first, raws, self._log.oldest))
         while True:
             match await self._send(session, body):

@@ -86,6 +86,9 @@ class Catalogue(msgspec.Struct, frozen=True):
     upstreams: Mapping[str, Mapping[str, str]]
     """Provider → public id → upstream model."""
 
+    authors: frozenset[str]
+    """What stands before the slash of any public id."""
+
     def provider(self, slug: str) -> Provider | None:
         return self.providers.get(slug)
 
@@ -114,7 +117,9 @@ def assemble(named: Mapping[str, Provider], written: Written) -> Catalogue:
         slug: {offer.model: upstream for upstream, offer in offers.items()}
         for slug, offers in written.offers.items()
     }
-    return Catalogue(named, written.models, written.offers, upstreams)
+    ids = {*written.models, *(name for names in upstreams.values() for name in names)}
+    authors = frozenset(name.split("/", 1)[0] for name in ids if "/" in name)
+    return Catalogue(named, written.models, written.offers, upstreams, authors)
 
 
 @cache

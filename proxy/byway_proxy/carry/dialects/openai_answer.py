@@ -155,18 +155,20 @@ def read_usage(raw: Raw) -> Usage | None:
         said = _usage.decode(raw)
     except UNREADABLE:
         return None
-    if said is None or said.prompt_tokens is None or said.completion_tokens is None:
+    if said is None:
         return None
     prompt, completion = said.prompt_tokens, said.completion_tokens
-    if not 0 <= prompt <= 2**40 or not 0 <= completion <= 2**40:
+    if prompt is None or completion is None or not (0 <= prompt <= 2**40 and 0 <= completion <= 2**40):
         return None
     sent, made = said.prompt_tokens_details or _NO_DETAILS, said.completion_tokens_details or _NO_DETAILS
-    cached = sent.cached_tokens or said.prompt_cache_hit_tokens or 0
-    written, reasoning = sent.cache_write_tokens or 0, made.reasoning_tokens or 0
-    if cached or written or reasoning:
-        cached = _within(cached, prompt)
-        written, reasoning = _within(written, prompt - cached), _within(reasoning, completion)
-    return Usage(prompt, completion, cached, written, reasoning)
+    cached = sent.cached_tokens or said.prompt_cache_hit_tokens
+    written, reasoning = sent.cache_write_tokens, made.reasoning_tokens
+    if not (cached or written or reasoning):
+        return Usage(prompt, completion)
+    cached = _within(cached or 0, prompt)
+    return Usage(
+        prompt, completion, cached, _within(written or 0, prompt - cached), _within(reasoning or 0, completion)
+    )
 
 
 def read_error(raw: Raw) -> ProviderError | None:

@@ -81,7 +81,7 @@ def read(body: bytes) -> ChatRequest:
         stream=stream,
         provider=_get(fields, "provider", _any, "an object") if "provider" in names else None,
         route=_get(fields, "route", _text, "a string") if "route" in names else None,
-        max_tokens=None if names.isdisjoint(_LENGTHS) else _max_tokens(fields),
+        max_tokens=_max_tokens(fields),
         features=NONE if names.isdisjoint(_FEATURED) else _features(fields),
         modalities=_modalities(messages),
         user=_get(fields, "user", _text, "a string") or "" if "user" in names else "",
@@ -179,6 +179,8 @@ def _models(fields: Fields) -> tuple[str, ...]:
 
 def _max_tokens(fields: Fields) -> int | None:
     for name in _LENGTHS:
+        if name not in fields:
+            continue
         count: int | None = _get(fields, name, _count, "a whole number")
         if count is not None:
             if not 1 <= count <= MOST_TOKENS:
@@ -224,4 +226,7 @@ def _session(fields: Fields) -> str:
 
 
 def _rest(fields: Fields, without: Set[str]) -> bytes:
-    return _encode({name: value for name, value in fields.items() if name not in without})[1:-1]
+    kept = fields.copy()
+    for name in without & fields.keys():
+        del kept[name]
+    return _encode(kept)[1:-1]

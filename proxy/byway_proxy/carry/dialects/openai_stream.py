@@ -50,8 +50,8 @@ class Stream:
         self._splitter = Splitter()
         self._head = b"data: " + identity.head(_CHUNK)
         self._foot = b""
-        self._around: tuple[bytes, bytes, int, int] | None = None
-        """What stands before and behind the choices, and where they are."""
+        self._around = (b"", b"", 0, 0)
+        """What stands before and behind the choices, and where they are; nothing, while it is not known."""
         self._print = b""
         self.content = False
         self.chunks = 0
@@ -70,16 +70,16 @@ class Stream:
         except EventTooLarge as error:
             raise BadAnswer("the provider sent an event without an end") from error
         out: list[bytes] = []
-        around = self._around
+        before, behind, start, stop = self._around
         for event in events:
-            if around is not None and event.startswith(around[0]) and event.endswith(around[1]):
-                choices = event[around[2] : around[3]]
+            if start and event.startswith(before) and event.endswith(behind):
+                choices = event[start:stop]
                 if choices.endswith(b"}]") and _NO_FINISH in choices and _FINISH not in choices:
                     self.chunks += 1
                     out.append(self._head + choices + self._foot)
                     continue
             self._read(event, out)
-            around = self._around
+            before, behind, start, stop = self._around
         return out
 
     def end(self) -> list[bytes]:

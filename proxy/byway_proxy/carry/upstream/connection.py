@@ -81,10 +81,11 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and now < self.best_before and not (transport.is_closing() or self.outlived)
 
-    def rest(self, now: float, idle_s: float) -> None:
-        """It is idle from now on, and stays fresh for `idle_s` or for what the provider's Keep-Alive says."""
+    def rest(self, now: float, idle_s: float) -> bool:
+        """It is idle, and stays fresh for `idle_s` or for what the provider's Keep-Alive says: if at all."""
         keep_s = self.parser.keep_s
-        self.best_before = now + (idle_s if keep_s is None else min(idle_s, keep_s - KEEP_MARGIN_S))
+        self.best_before = best_before = now + (idle_s if keep_s is None else min(idle_s, keep_s - KEEP_MARGIN_S))
+        return now < best_before
 
     def send(self, exchange: "Exchange", head: bytes, body: bytes) -> None:
         transport = self._transport
@@ -149,19 +150,23 @@ class Connection(asyncio.Protocol):
             return
         if not parser.head_done:
             return
-        if not exchange.status:
+        fresh = not exchange.status
+        if fresh:
             exchange.take_head(parser.status, parser.headers, parser.by_name)
         pieces = parser.pieces
-        if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
+        if len(pieces) == 1:
+            body = pieces.pop()
         else:
-            body = b""
+            body = b"".join(pieces)
+            pieces.clear()
         if parser.complete:
             self._end(exchange)
             exchange.finish(body)
-        elif exchange.take_body(body) > self._limits.held_bytes:
+            return
+        if exchange.take_body(body) > self._limits.held_bytes:
             self.pause()
+        if fresh:
+            exchange.wake()
 
     def eof_received(self) -> None:
         """Ends an answer that ends with the connection, if it is proven that nobody cut it; else, breaks it."""
@@ -205,7 +210,8 @@ class Connection(asyncio.Protocol):
         if self.parser.reusable and whole and not transport.is_closing():
             self.exchange = None
             self._unsent = None
-            self.resume()
+            if self._paused:
+                self.resume()
             self._owner.spent(self)
         else:
             self.abort()

@@ -24,42 +24,21 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    __slots__ = (
-        "_body",
-        "_by_name",
-        "_client",
-        "_connect_s",
-        "_connection",
-        "_failure",
-        "_finished",
-        "_head",
-        "_held",
-        "_lazy",
-        "_opening",
-        "_origin",
-        "_pieces",
-        "_sink",
-        "_told",
-        "_waiter",
-        "answered",
-        "headers",
-        "sent",
-        "status",
-    )
+    # As it begins; what a class says need not be said again for each request.
+    _connection: "Connection | None" = None
+    _opening: "asyncio.Task[Connection] | None" = None
+    _waiter: "asyncio.Future[None] | None" = None
+    _sink: Callable[[bytes], object] | None = None
+    _failure: Exception | None = None
+    _told = _finished = _lazy = False
+    _held = 0
+    sent = answered = False
+    status = 0
 
     def __init__(self, client: "Client", origin: "Origin", head: bytes, body: bytes, connect_s: float) -> None:
         self._client, self._origin, self._head, self._body, self._connect_s = client, origin, head, body, connect_s
-        self._connection: Connection | None = None
-        self._opening: asyncio.Task[Connection] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._sink: Callable[[bytes], object] | None = None
-        self._failure: Exception | None = None
-        self._told = self._finished = self._lazy = False
         self._pieces: list[bytes] = []
-        self._held = 0
         self._by_name: dict[bytes, bytes] = {}
-        self.sent = self.answered = False
-        self.status = 0
         self.headers: Headers = []
         """Names in lower case, in the order they came. Trailers are not among them."""
 
@@ -102,6 +81,12 @@ class Exchange:
                 return b""
             await self._wait()
         return self._drain()
+
+    def all_here(self, most: int) -> bytes | None:
+        """The whole body, if it has come and is not longer than `most`; else `read_all` knows more."""
+        if self._finished and self._failure is None and len(self._pieces) == 1 and len(self._pieces[0]) <= most:
+            return self._pieces.pop()
+        return None
 
     async def read_all(self, most: int) -> bytes:
         """The whole body. Raises Failure, `too_large` if it is longer than `most`."""
@@ -155,7 +140,7 @@ class Exchange:
         self._let_go()
         if self._opening is not None:
             self._opening.cancel()
-        self._wake()
+        self.wake()
 
     def close(self) -> None:
         """No more interest. What is unfinished is aborted; what is finished is in the pool already. Idempotent."""
@@ -167,8 +152,8 @@ class Exchange:
     # What the connection tells.
 
     def take_head(self, status: int, headers: "Headers", by_name: dict[bytes, bytes]) -> None:
+        """What more there is in the same piece follows, then `wake`."""
         self.status, self.headers, self._by_name = status, headers, by_name
-        self._wake()
 
     def take_body(self, piece: bytes) -> int:
         """How many bytes nobody has read yet."""
@@ -184,7 +169,7 @@ class Exchange:
         self._pieces.append(piece)
         self._held += len(piece)
         if not self._lazy or self._held > self._client.limits.held_bytes:
-            self._wake()
+            self.wake()
         return self._held
 
     def finish(self, piece: bytes) -> None:
@@ -195,13 +180,20 @@ class Exchange:
                 self.take_body(piece)
             else:
                 self._pieces.append(piece)
-        self._wake()
+        self.wake()
 
     def broke(self, failure: Failure) -> None:
         self._connection = None
         failure.sent, failure.answered = self.sent, self.answered
         self._failure = failure
-        self._wake()
+        self.wake()
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     # Their pieces.
 
@@ -244,13 +236,6 @@ class Exchange:
             self._waiter = None
             self.close()
             raise
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _head_or_raise(self) -> None:
         """A head that came is given out even if the connection broke since; reading will tell."""

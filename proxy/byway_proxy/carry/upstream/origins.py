@@ -7,12 +7,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from byway_contract.reach import Reach
 from byway_contract.secret import Secret
+from msgspec import Struct
 
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, cache_hash=True, gc=False):
     scheme: Literal["http", "https"]
     host: str
     """ASCII, lower case, without brackets."""

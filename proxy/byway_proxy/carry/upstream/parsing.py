@@ -55,6 +55,7 @@ class Parser:
         "headers",
         "keep_s",
         "on_body",
+        "on_header",
         "pieces",
         "reusable",
         "status",
@@ -63,17 +64,24 @@ class Parser:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.pieces: list[bytes] = []
-        # llhttp's callback is the list's own `append`: no Python is run for a chunk.
+        # llhttp's callback is the list's own `append`: no Python is run for a chunk, and little for a header line.
         self.on_body: Callable[[bytes], None] = self.pieces.append
+        self._lines: Headers = []
+        """Of the head, and then of the trailers."""
+        note = self._lines.append
+        self.on_header: Callable[[bytes, bytes], None] = lambda name, value: note(
+            (name.lower(), value.rstrip())  # llhttp keeps the blanks behind
+        )
         self.expect(bodiless=False)
         self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
 
     def expect(self, *, bodiless: bool) -> None:
         """The next answer; `bodiless` if it answers a HEAD."""
         self._bodiless = bodiless
-        self._bytes = self._lines = self._interims = 0
+        self._bytes = self._interims = 0
         self._end: int | None = None
         self._tail = b""
+        self._lines.clear()
         self._long = self._interim = self._poisoned = self.head_done = self.complete = self.reusable = False
         self.status = 0
         self.headers: Headers = []
@@ -83,10 +91,10 @@ class Parser:
 
     def feed(self, data: bytes) -> None:
         """Raises Malformed. After `complete` nothing raises any more; it only ceases to be `reusable`."""
-        if not self.head_done and not self._bytes and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
-            raise Malformed("the answer does not begin with HTTP/1")
-        size = len(data)
-        self._long = self._bytes + size > self._limits.head_bytes
+        if not self.head_done:
+            if not self._bytes and data[0] != 72:  # "H"; llhttp also takes RTSP and blank lines
+                raise Malformed("the answer does not begin with HTTP/1")
+            self._long = self._bytes + len(data) > self._limits.head_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -98,13 +106,11 @@ class Parser:
             self._look_behind(data)
             return
         # A real server (llama.cpp's) writes the end of the last chunk in pieces.
-        self._tail = data[-4:] if size > 3 else (self._tail + data)[-4:]
+        self._tail = data if len(data) > 3 else (self._tail + data)[-4:]
         if self.pieces:
             self._bytes = 0
         else:
-            self._bytes += size
-            if self._long:
-                raise Malformed(f"{self._limits.head_bytes} bytes without a byte of the body")
+            self._bound_framing(len(data))
 
     def close(self) -> None:
         """Undo the circle between us and llhttp's callbacks, so that reference counting frees both."""
@@ -116,27 +122,27 @@ class Parser:
         if self.complete:  # the first byte of a second answer: it would become the next caller's
             self._poisoned = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._lines += 1
-        if self._lines > self._limits.header_lines:
-            raise Malformed(f"more than {self._limits.header_lines} header lines")
-        if not self.head_done:
-            self.headers.append((name.lower(), value.rstrip()))  # llhttp keeps the blanks behind
-
     def on_headers_complete(self) -> None:
         if self.head_done:  # a second answer
             raise Malformed("an answer to a question nobody asked")
-        status = self._parser.get_status_code()
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
+        lines, parser = self._lines, self._parser
+        if len(lines) > self._limits.header_lines:
+            raise self._too_many_lines()
+        status = parser.get_status_code()
+        if parser.get_http_version() not in ("1.1", "1.0"):
             raise Malformed("the answer is not HTTP/1.1 or 1.0")
+        if self._long:
+            self._bound()
         if status < 200:
             self._skip(status)
             return
-        self._bound()
         self.status = status
+        self.headers = lines.copy()
         # Where a name comes twice, the first counts.
-        by_name = self.by_name = dict(reversed(self.headers))
-        self._frame(status, by_name)
+        lines.reverse()
+        by_name = self.by_name = dict(lines)
+        lines.clear()
+        self.framing = self._framed(status, by_name)
         if b"keep-alive" in by_name:
             self.keep_s = _keep_alive_s(by_name[b"keep-alive"])
         self.head_done = True
@@ -154,24 +160,32 @@ class Parser:
 
     # Their pieces.
 
+    def _bound_framing(self, size: int) -> None:
+        """So many bytes more, and none of the body among them."""
+        self._bytes += size
+        if self._bytes > self._limits.head_bytes:
+            raise Malformed(f"{self._limits.head_bytes} bytes without a byte of the body")
+        if len(self._lines) > self._limits.header_lines:
+            raise self._too_many_lines()
+
     def _skip(self, status: int) -> None:
         self._interims += 1
         if status < 100 or status == 101 or self._interims > self._limits.interim_answers:
             raise Malformed(
                 f"the answer's status is {status}" if status < 102 else "too many 1xx before the answer"
             )
-        self._bound()
-        self.headers = []
+        self._lines.clear()
         self._interim = True
 
+    def _too_many_lines(self) -> Malformed:
+        return Malformed(f"more than {self._limits.header_lines} header lines")
+
     def _bound(self) -> None:
-        if not self._long:
-            return
-        total = sum([len(name) + len(value) + 4 for name, value in self.headers])
+        total = sum([len(name) + len(value) + 4 for name, value in self._lines])
         if total > self._limits.head_bytes:
             raise Malformed(f"the answer's head is larger than {self._limits.head_bytes} bytes")
 
-    def _frame(self, status: int, by_name: dict[bytes, bytes]) -> None:
+    def _framed(self, status: int, by_name: dict[bytes, bytes]) -> Framing:
         coding = by_name.get(b"transfer-encoding")
         if coding is not None:
             if coding.lower() != b"chunked" or b"content-length" in by_name:
@@ -179,23 +193,24 @@ class Parser:
             if sum([name == b"transfer-encoding" for name, _ in self.headers]) > 1:
                 raise Malformed("the answer has two Transfer-Encodings")
         if status in (204, 304) or self._bodiless:
-            self.framing = "none"
-        elif coding is not None:
-            self.framing = "chunked"
-        else:
-            self.framing = "length" if b"content-length" in by_name else "until_eof"
+            return "none"
+        if coding is not None:
+            return "chunked"
+        return "length" if b"content-length" in by_name else "until_eof"
 
     def _look_behind(self, data: bytes) -> None:
         """Was the end of the answer the end of `data`? llhttp skips blank lines, and does not say where it is."""
-        last = self.pieces[self._end - 1] if self._end else None
-        del self.pieces[self._end :]
+        end, pieces = self._end, self.pieces
+        last = pieces[end - 1] if end else None
+        if end != len(pieces):
+            del pieces[end:]
         if not self.reusable or self._poisoned:
             self.reusable = False
         elif self.framing == "length" and last is not None:
             self.reusable = data.endswith(last)
         else:  # chunks, trailers and heads end with one blank line
-            end = data[-5:] if len(data) > 4 else (self._tail + data)[-5:]
-            self.reusable = end.endswith(b"\r\n\r\n") and end[0] not in b"\r\n"
+            ending = data[-5:] if len(data) > 4 else (self._tail[-4:] + data)[-5:]
+            self.reusable = ending.endswith(b"\r\n\r\n") and ending[0] not in b"\r\n"
 
 
 def _reason(error: httptools.HttpParserError) -> str:

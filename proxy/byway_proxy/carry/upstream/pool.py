@@ -24,11 +24,11 @@ class Pool:
         return None
 
     def put(self, connection: Connection, origin: Origin, now: float) -> None:
-        connection.rest(now, self._idle_s)
+        """It is whole and open."""
         resting = self._idle.get(origin)
         if resting is None:
             resting = self._idle[origin] = []
-        if len(resting) < self._most and connection.usable(now):
+        if connection.rest(now, self._idle_s) and len(resting) < self._most:
             resting.append(connection)
         else:
             connection.abort()
