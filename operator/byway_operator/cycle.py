@@ -9,7 +9,7 @@ The whole world is compiled each time: it takes milliseconds, and nothing can be
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
@@ -25,12 +25,12 @@ from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
-from byway_operator.tell.afresh import Grounds, afresh, at_rest, everything_every_s
+from byway_operator.tell.afresh import Grounds
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
 from byway_operator.tell.summary import Summary, summarize
-from byway_operator.tell.tell import status_of
+from byway_operator.tell.telling import Telling
 from byway_operator.watch.shrink import believe
 
 # A world of more objects is compiled in a thread, so that pings and reports are answered meanwhile.
@@ -92,21 +92,17 @@ class Cycle:
         self._compiled: Compiled | None = None
         self._refusals: Mapping[Key, Refusal] = {}
         self._summary = Summary()
-        self._lives: Mapping[Key, str] = {}
-        """Of which life of each object `statuses` speaks."""
-        self._grounds: Grounds | None = None
-        """What `statuses` were said on."""
-        self._moving: set[Key] = set()
-        """Those that an ack or time may change."""
-        self._all_told_at = 0.0
-        self._led = False
-        """Whether `statuses` were said to anybody."""
+        self._telling = Telling()
         self._proofs = Proofs()
         self.world = World({})
-        self.statuses: dict[Key, Status] = {}
         self.compiles = 0
         self.compile_s = 0.0
         """How long the last one took."""
+
+    @property
+    def statuses(self) -> Mapping[Key, Status]:
+        """As they were told last."""
+        return self._telling.statuses
 
     @property
     def verdicts(self) -> Mapping[Key, Verdict]:
@@ -212,48 +208,17 @@ class Cycle:
 
     def _tell(self) -> None:
         fleet, now = self._hub.fleet(), time.time()
-        if self._teller is not None and not self._led:
+        if self._teller is not None and not self._telling.led:
             # Another operator has been speaking since our last compile.
             self.world = replace(self.world, told=self._source.read().told)
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
         complete = len(reports) == len(fleet.proxies) and not fleet.awaited
         self._summary = summarize(reports, self._summary, now, complete)
         self._prove(now)
-        grounds = Grounds(self.verdicts, fleet, self._summary)
-        stale = self._stale(grounds, now)
-        manifests, lives = self.world.manifests, {}
-        for key, verdict in self.verdicts.items():
-            if key not in manifests or key.kind in CORE_KINDS:
-                continue
-            lives[key] = uid = manifests[key].uid
-            if stale is None or key in stale or self._lives.get(key) != uid:
-                status = status_of(
-                    verdict, manifests[key], fleet, self._summary, self._said_last(key), now, self._good.get(key)
-                )
-                self.statuses[key] = status
-                (self._moving.discard if at_rest(status) else self._moving.add)(key)
-        for key in self.statuses.keys() - lives.keys():
-            del self.statuses[key]
-        self._moving &= lives.keys()
-        self._grounds, self._lives = grounds, lives
-        self._led = self._teller is None or self._teller.leading
+        leads = self._teller is None or self._teller.leading
+        self._telling.tell(Grounds(self.verdicts, fleet, self._summary), self.world, self._good, leads, now)
         if self._teller is not None:
             self._teller.tell(self.statuses, self.world)
-
-    def _stale(self, grounds: Grounds, now: float) -> Set[Key] | None:
-        """Whose status is to be worked out; None: everybody's."""
-        due = not self._led or now - self._all_told_at >= everything_every_s(self._summary, now)
-        keys = None if due or self._grounds is None else afresh(self._grounds, grounds)
-        if keys is None:
-            self._all_told_at = now
-            return None
-        return keys | self._moving
-
-    def _said_last(self, key: Key) -> Status | None:
-        """What we said of it; or what another operator did, of an object that we see, or speak of, for the first
-        time: times in it stand."""
-        ours = self._led and self._lives.get(key) == self.world.manifests[key].uid
-        return self.statuses.get(key) if ours else self.world.told.get(key)
 
     def _warn(self, teller: Teller, compiled: Compiled) -> None:
         """Of routes that are gone, and whose names now lead elsewhere."""
