@@ -25,8 +25,6 @@ SHARES = 4
 USE_FOR_S = 30.0
 # How long after a denial the others are asked to give back: a few of their reports.
 WANTED_FOR_S = 5.0
-# A clock of a proxy's may be so far ahead; what is beyond is counted as of now.
-AHEAD_S = 86_400.0
 _MOST_KNOWN = 10_000
 
 Key = tuple[str, str, int]
@@ -259,7 +257,8 @@ def _drawn(settle: Settle, grants: Mapping[str, Grant]) -> dict[str, dict[Key, i
 
 
 def _moment(intent: Intent, now: float) -> float:
-    return intent.at if 0.0 <= intent.at <= now + AHEAD_S else now
+    """By the proxy's clock; but only the ledger's opens a window, so never later than now."""
+    return min(intent.at, now) if intent.at >= 0.0 else now
 
 
 def _draw(books: Posting, name: str, amount: int) -> None:
