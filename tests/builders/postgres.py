@@ -35,6 +35,8 @@ class Server:
         self.folder.chmod(0o755)
         self._run("initdb", "--pgdata", f"{self.folder}/data", "--auth", "trust", "--username", _USER,
                   "--no-sync", "--encoding", "UTF8", "--locale", "C")  # fmt: skip
+        rules = self.folder / "data/pg_hba.conf"
+        rules.write_text("local all byway scram-sha-256\n" + rules.read_text())
         self.start()
         self._schemas = 0
 
@@ -55,17 +57,25 @@ class Server:
         """The URL of an empty schema, for `BYWAY_DATABASE`."""
         self._schemas += 1
         name = f"t{self._schemas}"
-        asyncio.run(self._made(name))
+        asyncio.run(self._obey(f"CREATE SCHEMA {name}"))
         return f"{self.url}&search_path={name}"
 
     @property
     def url(self) -> str:
         return f"postgresql://{_USER}@/postgres?host={quote(str(self.folder))}"
 
-    async def _made(self, name: str) -> None:
+    async def with_password(self, password: str) -> str:
+        """The URL of a user that has to show it; the URL does not hold it."""
+        await self._obey("DROP SCHEMA IF EXISTS byway CASCADE", "DROP ROLE IF EXISTS byway")
+        await self._obey(f"CREATE ROLE byway LOGIN PASSWORD '{password}'")
+        await self._obey("CREATE SCHEMA byway AUTHORIZATION byway")
+        return self.url.replace(f"//{_USER}@", "//byway@") + "&search_path=byway"
+
+    async def _obey(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.url)
         try:
-            await connection.execute(f"CREATE SCHEMA {name}")
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 

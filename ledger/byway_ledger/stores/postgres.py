@@ -30,6 +30,8 @@ MOST_CONNECTIONS = 8
 CONNECT_WITHIN_S = 10.0
 # A transaction of ours takes milliseconds; one that takes so long waits for somebody who is gone.
 WRITE_WITHIN_S = 30.0
+# A step may have to rewrite a table, and whoever else starts meanwhile waits for it.
+MIGRATE_WITHIN_S = 600.0
 _TRIES = 5
 # Any two numbers, as long as they are always the same.
 _COUNTING, _MIGRATING = 0x62797761790001, 0x62797761790002
@@ -84,6 +86,14 @@ class Postgres:
     async def attempts(self, request: str) -> list[Attempt]:
         return await self._read(lambda: reading.attempts(request))
 
+    async def keep(self, name: str, body: str) -> None:
+        """For all ledgers of these books. Raises StoreError."""
+        await self._write(lambda _: _keep(name, body))
+
+    async def kept(self, name: str) -> str | None:
+        """Raises StoreError."""
+        return await self._read(lambda: _kept(name))
+
     async def alive(self) -> None:
         await self._read(reading.alive)
 
@@ -135,6 +145,18 @@ class Postgres:
         return _ours(error, self._name)
 
 
+def _keep(name: str, body: str) -> Script[None]:
+    yield Write(
+        "INSERT INTO kept (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
+        [(name, body)],
+    )
+
+
+def _kept(name: str) -> Script[str | None]:
+    rows = yield Read("SELECT body FROM kept WHERE name = ?", (name,))
+    return str(rows[0][0]) if rows else None
+
+
 async def opened(database: str, *, answer_within_s: float = 10.0) -> Postgres:
     """`database` is a URL, its password better in PGPASSFILE. Raises StoreError."""
     name = without_password(database)
@@ -146,8 +168,12 @@ async def opened(database: str, *, answer_within_s: float = 10.0) -> Postgres:
             timeout=CONNECT_WITHIN_S,
             server_settings={"application_name": "byway-ledger", "synchronous_commit": "on"},
         )
-        async with asyncio.timeout(CONNECT_WITHIN_S), pool.acquire() as connection, connection.transaction():
-            await _migrate(connection, name)
+        try:
+            async with asyncio.timeout(MIGRATE_WITHIN_S), pool.acquire() as connection, connection.transaction():
+                await _migrate(connection, name)
+        except BaseException:
+            pool.terminate()
+            raise
     except (*_ERRORS, ValueError) as error:
         raise _ours(error, name) from error
     return Postgres(pool, name, answer_within_s)

@@ -145,6 +145,10 @@ STEPS = (
         given REAL NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX allowance_open ON allowance (source) WHERE rest > 0;
+    CREATE TABLE kept (
+        name TEXT PRIMARY KEY,
+        body TEXT NOT NULL
+    );
     CREATE TABLE answer (
         source TEXT NOT NULL,
         epoch INTEGER NOT NULL,

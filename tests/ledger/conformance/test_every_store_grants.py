@@ -164,6 +164,8 @@ def test_a_log_opened_anew_gets_nothing_of_its_past_and_its_past_may_ask_no_more
         assert (now.spent, now.reserved) == (COST, 0)
         assert await store.ask(ask(2), NOON, "", names()) == Fenced(2)
         assert (await given(store, ask(1, epoch=2))).amount == 100
+        assert await store.hello(Hello("s-1", 2, 2), NOON) == Welcome(2), "said again, late"
+        assert (await counter(store)).reserved == 100
 
     tell(story)
 
@@ -322,7 +324,7 @@ def test_a_month_ends_and_what_was_held_in_it_is_billed_to_it(tell: Telling) -> 
 def test_a_clock_that_is_set_back_opens_no_closed_month(tell: Telling) -> None:
     async def story(store: Store) -> None:
         await store.rule(limits(limit(1000)), NOON)
-        await given(store, ask(1, need=1000), NOON)
+        await given(store, ask(1, need=1), NOON)
         await given(store, ask(2, need=1000), NEXT_MONTH + 1.0)
         assert (await denied(store, ask(3, need=1), NEXT_MONTH - 600.0)).reason == "spent"
 
