@@ -15,7 +15,7 @@ from byway_ledger.app import Settings, serve
 from byway_ledger.stores.postgres import opened, without_password
 from byway_ledger.stores.store import Done, StoreError
 from byway_process.logs import Log
-from fakes.grants import NOON, TEAM, ask, asked, counter, denied, limit, limits
+from fakes.grants import NOON, TEAM, ask, asked, counter, denied, limit, limits, names
 from fakes.usage import COST, batch, intent, settle, until
 
 
