@@ -11,12 +11,14 @@ and says so later.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+import msgspec
 from byway_contract.grants import Denied, Granted, Limit, Limits, Renewed, Want
 from byway_contract.money import MOST
-from byway_contract.periods import Window, window
+from byway_contract.periods import Period, Window, window
 from byway_contract.records import Intent, Release, Settle
+from msgspec.structs import replace
 
 # Escrow with a margin: a proxy gets at most a quarter of its even share of what is left, so that the last of it is
 # spread over many small grants, and a proxy that goes away keeps little from the others.
@@ -31,8 +33,7 @@ Key = tuple[str, str, int]
 """(limit, subject, start of the window)."""
 
 
-@dataclass(frozen=True)
-class Counter:
+class Counter(msgspec.Struct, frozen=True):
     limit: str
     subject: str
     start: int
@@ -60,8 +61,7 @@ class Counter:
         return max(0, amount - self.used)
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     id: str
     source: str
     epoch: int
@@ -84,6 +84,15 @@ class Rules:
     hash: str = ""
     limits: Mapping[str, Limit] = field(default_factory=dict)
     _known: dict[tuple[str, ...], tuple[Limit, ...]] = field(default_factory=dict)
+    _windows: dict[tuple[Period, str], Window] = field(default_factory=dict)
+
+    def around(self, limit: Limit, at: float) -> Window:
+        """`window`, remembered: attempts come nearly in the order of their time."""
+        kind = (limit.period, limit.time_zone)
+        found = self._windows.get(kind)
+        if found is None or at < found.start or (found.end is not None and at >= found.end):
+            found = self._windows[kind] = window(limit.period, limit.time_zone, at)
+        return found
 
     def matching(self, intent: Intent) -> tuple[Limit, ...]:
         kind = (
@@ -213,8 +222,7 @@ def touched(ended: Iterable[Ended], grants: Mapping[str, Grant], in_force: Rules
         drawn = _drawn(one.settle, grants)
         for limit in in_force.matching(one.intent):
             if limit.id not in drawn:
-                at = _moment(one.intent, now)
-                around = window(limit.period, limit.time_zone, at)
+                around = in_force.around(limit, _moment(one.intent, now))
                 keys[(limit.id, limit.subject(one.intent), around.start)] = around
     return keys
 
@@ -238,7 +246,7 @@ def posted(
             _count_drawn(books, legs, one, in_force.limits.get(limit_id))
         for limit in in_force.matching(one.intent):
             if limit.id not in drawn:
-                around = window(limit.period, limit.time_zone, _moment(one.intent, now))
+                around = in_force.around(limit, _moment(one.intent, now))
                 _count_undrawn(books, (limit.id, limit.subject(one.intent), around.start), one, limit)
     for release in released:
         if release.grant in books.grants:

@@ -16,8 +16,8 @@ _BOOKED = """
     INSERT INTO source (id, epoch, seq, seen) VALUES ('s-1', 1, 2, 0);
     INSERT INTO attempt (attempt, request, at, namespace, route, endpoint, account, provider, model, streamed,
         attempt_no, api, service_account, access_key, byok, user, session, referer, title, user_agent, ended,
-        outcome, prompt, completion, cached, cache_write, reasoning, usage_from, cost, billed, reason, status, duration_ms,
-        finish, native_finish, upstream_id, flag)
+        outcome, prompt, completion, cached, cache_write, reasoning, usage_from, cost, billed, reason, status,
+        duration_ms, finish, native_finish, upstream_id, flag)
     VALUES ('a-1', 'gen-a-1', 1795608000.0, 'team-a', 'team-a/smart', 'e', 'team-a/openai', 'openai', 'm', 0,
         1, 'chat', '', '', 0, '', '', '', '', '', 1795608001.0, 'ok',
         1200, 80, 0, 0, 0, 'provider', 228000, 228000, '', 200, 0.0, 'stop', '', '', '');

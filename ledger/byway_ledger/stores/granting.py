@@ -5,7 +5,7 @@ name. A grant is its source's, so whoever has the source has its grants.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 from byway_contract.grants import (
@@ -28,6 +28,7 @@ from byway_contract.grants import (
 from byway_contract.money import MOST
 from byway_contract.periods import Window
 from byway_contract.records import CLOSED_EPOCH, Fenced, Gap, Intent
+from msgspec.structs import astuple, replace
 
 from byway_ledger import grants as deciding
 from byway_ledger.books import Foreign, Position
