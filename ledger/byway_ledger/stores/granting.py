@@ -95,6 +95,8 @@ def rule(limits: Limits, now: float, held: InForce) -> Script[Limited | Stale]:
     old = yield from in_force(held)
     if (limits.term, limits.generation) < (held.term, held.generation):
         return Stale(held.term, held.generation)
+    if (limits.term, limits.generation, limits.hash) == (held.term, held.generation, old.hash):
+        return Limited(limits.term, limits.generation, limits.hash)
     begun = deciding.opening(old, new)
     for limit in begun:
         yield from _open(limit, now)
@@ -149,6 +151,7 @@ def ask(
             return _answer(str(rows[0][0]))
     rules = yield from in_force(held)
     answer = yield from _answered(message, now, rules, mint)
+    yield from _forget(message, rules, now)
     yield Write(
         "DELETE FROM answer WHERE source = ? AND (epoch < ? OR ask <= ?)",
         [(message.source, message.epoch, message.done)],
@@ -187,6 +190,20 @@ def _answered(message: Ask, now: float, rules: Rules, mint: Callable[[], str]) -
         renewed=tuple(_renewed(message, mine, known, rules, now)),
         recall=deciding.recalled(((one, made.counters[one.key]) for one in mine), rules, now),
     )
+
+
+def _forget(message: Ask, rules: Rules, now: float) -> Script[None]:
+    """What nobody can draw from or ask about any more: grants that are used up, and minutes that are over."""
+    yield Write(
+        "DELETE FROM allowance WHERE source = ? AND rest = 0 AND given < ?", [(message.source, now - KEEP_GRANTS_S)]
+    )
+    asked = sorted({want.limit for want in message.wants})
+    rates = [name for name in asked if name in rules.limits and rules.limits[name].period == "Minute"]
+    if rates:
+        yield Write(
+            "DELETE FROM counter WHERE limit_id = ? AND reserved = 0 AND start < ?",
+            [(name, int(now) - KEEP_MINUTES_S) for name in rates],
+        )
 
 
 def _wanted(
@@ -233,9 +250,6 @@ def hello(message: Hello, now: float, sender: str) -> Script[Welcome | Fenced | 
     yield Write(
         "UPDATE source SET epoch = ?, owner = ?, asked = ?, done = ? WHERE id = ?",
         [(message.epoch, at.owner or sender, now, done, message.source)],
-    )
-    yield Write(
-        "DELETE FROM allowance WHERE source = ? AND rest = 0 AND given < ?", [(message.source, now - KEEP_GRANTS_S)]
     )
     return Welcome(message.epoch, len(old))
 

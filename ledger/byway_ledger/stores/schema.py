@@ -145,6 +145,7 @@ STEPS = (
         given REAL NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX allowance_open ON allowance (source) WHERE rest > 0;
+    CREATE INDEX allowance_used ON allowance (source, given) WHERE rest = 0;
     CREATE TABLE kept (
         name TEXT PRIMARY KEY,
         body TEXT NOT NULL

@@ -373,6 +373,23 @@ def test_many_proxies_at_once_are_given_no_more_than_there_is(tell: Telling) -> 
     tell(story)
 
 
+def test_minutes_that_are_over_and_grants_that_are_used_up_are_forgotten(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        await store.rule(limits(limit(100, period="Minute", unit="requests")), NOON)
+        rate = "platform/team-a/Minute/requests"
+        for minute in range(4):
+            one = await given(store, ask(minute + 1, need=100, limit=rate), NOON + 60 * minute)
+            assert one.start == NOON + 60 * minute
+            await store.book(batch(minute + 1, Release(one.grant, 100)), NOON + 60 * minute)
+        await given(store, ask(5, need=100, limit=rate), NOON + 2 * DAY_S)
+        _, left, _ = await store.counters(100)
+        assert [one.start for one in left] == [NOON + 2 * DAY_S]
+        late = Release("g-else", 1), *attempt("late", (one.grant, 1))
+        assert await store.book(batch(5, *late), NOON + 2 * DAY_S) == Done(7, 3)
+
+    tell(story)
+
+
 def test_amounts_beyond_all_measure_do_not_stop_the_books(tell: Telling) -> None:
     async def story(store: Store) -> None:
         most = 2**63 - 1
