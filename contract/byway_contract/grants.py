@@ -58,7 +58,7 @@ class Match(msgspec.Struct, frozen=True, omit_defaults=True):
             (not self.namespaces or intent.namespace in self.namespaces)
             and (not self.service_accounts or service_account_of(intent) in self.service_accounts)
             and (not self.access_keys or access_key_of(intent) in self.access_keys)
-            and (not self.users or intent.proven_user in self.users)
+            and (not self.users or intent.user_id in self.users)
             and (not self.accounts or intent.account in self.accounts)
             and allows(self.models)(intent.model)
         )
@@ -102,7 +102,7 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
             case "AccessKey":
                 return access_key_of(intent)
             case "User":
-                return intent.proven_user
+                return intent.user_id
         return ""
 
     def counts(self, intent: Intent, settle: Settle) -> int:

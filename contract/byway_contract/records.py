@@ -66,8 +66,8 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     referer: str = ""
     title: str = ""
     user_agent: str = ""
-    proven_user: str = ""
-    """Whose access key or token it was; `user` is only what the client says."""
+    user_id: str = ""
+    """Whose access key it is, by the word of its AccessKey; `user` is only what the request says."""
     legs: Legs = ()
 
 

@@ -96,7 +96,7 @@ class Rules:
 
     def matching(self, intent: Intent) -> tuple[Limit, ...]:
         kind = (
-            intent.namespace, intent.service_account, intent.access_key, intent.proven_user, intent.account,
+            intent.namespace, intent.service_account, intent.access_key, intent.user_id, intent.account,
             intent.model,
         )  # fmt: skip
         found = self._known.get(kind)

@@ -24,7 +24,7 @@ _COMPLETE = (
     f"UPDATE attempt SET {', '.join(f'{name} = ?' for name in schema.SETTLE)} WHERE attempt = ? AND ended IS NULL"
 )
 _KNOWN = (
-    "SELECT attempt, price, ended, at, attempt_no, namespace, service_account, access_key, proven_user, account,"
+    "SELECT attempt, price, ended, at, attempt_no, namespace, service_account, access_key, user_id, account,"
     " model FROM attempt WHERE attempt AMONG"
 )
 

@@ -63,7 +63,7 @@ _SUMMED: dict[Unit, str] = {
     "tokens": "COALESCE(SUM(CASE WHEN outcome = 'failed' THEN 0 ELSE prompt + completion END), 0)",
     "requests": "SUM(CASE WHEN attempt_no = 1 THEN 1 ELSE 0 END)",
 }
-_WHO = "namespace, service_account, access_key, proven_user, account, model"
+_WHO = "namespace, service_account, access_key, user_id, account, model"
 
 
 @dataclass
@@ -379,10 +379,10 @@ def recall(source: str, rules: Rules, now: float) -> Script[tuple[str, ...]]:
 
 def described(who: Sequence[Value]) -> Intent:
     """As much of an INTENT as decides which limits it fits."""
-    namespace, service_account, access_key, proven_user, account, model = map(str, who)
+    namespace, service_account, access_key, user_id, account, model = map(str, who)
     return Intent(
         "-", "-", 0.0, namespace, "", "", account, "", model,
-        service_account=service_account, access_key=access_key, proven_user=proven_user,
+        service_account=service_account, access_key=access_key, user_id=user_id,
     )  # fmt: skip
 
 

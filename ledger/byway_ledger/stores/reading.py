@@ -16,6 +16,8 @@ BY: Mapping[By, str] = {
     "route": "route",
     "namespace": "namespace",
     "service_account": "service_account",
+    "access_key": "access_key",
+    "user": "user_id",
     "model": "model",
     "provider": "provider",
     "account": "account",

@@ -39,7 +39,7 @@ def intent_values(intent: Intent) -> tuple[Value, ...]:
         intent.referer,
         intent.title,
         intent.user_agent,
-        intent.proven_user,
+        intent.user_id,
     )
 
 

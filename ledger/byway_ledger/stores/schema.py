@@ -27,7 +27,7 @@ INTENT = (
     "referer",
     "title",
     "user_agent",
-    "proven_user",
+    "user_id",
 )
 SETTLE = (
     "ended",
@@ -106,7 +106,9 @@ STEPS = (
     ALTER TABLE source ADD COLUMN owner TEXT NOT NULL DEFAULT '';
     """,
     """
-    ALTER TABLE attempt ADD COLUMN proven_user TEXT NOT NULL DEFAULT '';
+    ALTER TABLE attempt ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
+    """,
+    """
     ALTER TABLE source ADD COLUMN asked REAL NOT NULL DEFAULT 0;
     ALTER TABLE source ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE ruling (
