@@ -61,6 +61,7 @@ catalog: $(venv)/made ## compile the catalogue of models and prices anew from it
 .PHONY: crds
 crds: $(venv)/made ## make crds/ anew from the models of the resources, and the charts' copies of it
 	@$(bin)/python -m byway_cli crds --into crds
+	@$(bin)/python -m byway_cli crds --kustomize crds/kustomize
 	@for chart in byway byway-crds; do cp crds/byway.dev_*.yaml charts/$$chart/files/crds/; done
 
 .PHONY: bench

@@ -25,7 +25,10 @@ A_NAMESPACE = 100
 """Routes in each namespace."""
 HERE = "/apis/byway.dev/v1alpha1/namespaces"
 WITHIN_S = 60.0
-LIVE = '"what":"a table is live"'
+KEPT_S = 10.0
+"""The API server closes a connection that nobody uses."""
+LAST = 4000
+"""A log grows long, and is read often: so many bytes of it are of now."""
 APPLY = "application/apply-patch+yaml"
 
 
@@ -56,6 +59,17 @@ class World:
         self._call("DELETE", f"{HERE}/{namespace}/modelroutes/{name}")
         self.routes.remove(number)
 
+    def forget(self) -> None:
+        """As if nobody had told any of them anything."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._forget, self.routes))
+
+    def _forget(self, number: int) -> None:
+        namespace, name = self._where(number)
+        told = ("conditions", "endpoints", "endpointsAvailable", "modelNames", "proxies")
+        body = {"status": {"observedGeneration": -1, **dict.fromkeys(told)}}
+        self._call("PATCH", f"{HERE}/{namespace}/modelroutes/{name}/status", body, "application/merge-patch+json")
+
     def any(self) -> int:
         return random.choice(self.routes)
 
@@ -85,8 +99,9 @@ class World:
     def _call(self, verb: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
         """By a connection of each thread's own, kept."""
         connection: http.client.HTTPSConnection | None = getattr(self._here, "connection", None)
-        if connection is None:
+        if connection is None or time.monotonic() - self._here.used > KEPT_S:
             connection = self._here.connection = self._plane.connection()
+        self._here.used = time.monotonic()
         connection.request(verb, path, json.dumps(body), {"Content-Type": kind})
         answer = connection.getresponse()
         text = answer.read()
@@ -97,21 +112,24 @@ class World:
 
 
 class Logs:
-    """When a table became live in each proxy, by its own log."""
+    """When each of some processes of ours said something."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
+    def __init__(self, files: Sequence[Path], what: str = "a table is live") -> None:
+        self._files, self._what = files, what
 
-    def live_at(self, since: float) -> float:
-        """When all of them had their next table after `since`."""
+    def said_at(self, since: float) -> float:
+        """When all of them had said it, the first time after `since`; seconds since 1970."""
         end = time.monotonic() + WITHIN_S
         while time.monotonic() < end:
-            firsts = [next((at for at in _lives(file) if at >= since), None) for file in self._files]
+            firsts = [self._first(file, since) for file in self._files]
             found = [at for at in firsts if at is not None]
             if len(found) == len(self._files):
                 return max(found)
             time.sleep(0.02)
-        raise SystemExit(f"bench: a table was not live on all proxies within {WITHIN_S:g} s")
+        raise SystemExit(f"bench: not all said within {WITHIN_S:g} s that {self._what}")
+
+    def _first(self, file: Path, since: float) -> float | None:
+        return next((at for at in said_at(file, self._what, LAST) if at >= since), None)
 
 
 def pods(release: Fleet, numbers: Sequence[int], *, real: bool) -> Path:
@@ -133,35 +151,29 @@ def pods(release: Fleet, numbers: Sequence[int], *, real: bool) -> Path:
 
 
 def _pod(release: Fleet, folder: Path, number: int) -> dict[str, str]:
-    name = f"byway-proxy-{number}"
+    name = f"{SERVICE}-{number}"
     path = f"/api/v1/namespaces/{release.namespace}/pods/{name}"
     with contextlib.suppress(ApiError):  # it is there from an earlier crowd
         release.plane.pod(release.namespace, name, SERVICE)
-    uid = release.plane.raw("GET", path)["metadata"]["uid"]
     token = folder / f"{name}.token"
     token.write_text(release.plane.token(release.namespace, SERVICE, "byway-control", pod=name))
     log = folder / f"{name}.log"
     log.touch()
     return {
         "name": name,
-        "uid": uid,
+        "uid": release.plane.raw("GET", path)["metadata"]["uid"],
         "namespace": release.namespace,
         "token_file": str(token),
         "log": str(log),
     }
 
 
-def said_at(log: Path, what: str) -> list[float]:
-    """When a process of ours said so; seconds since 1970."""
-    return [_at(line) for line in log.read_text(errors="replace").splitlines() if f'"what":"{what}"' in line]
-
-
-def _lives(log: Path) -> Iterator[float]:
-    """The last of them: a log grows long, and is read often."""
+def said_at(log: Path, what: str, last: int = 2**24) -> Iterator[float]:
+    """Each time a process of ours said so in the last so many bytes of its log."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4000))
+        file.seek(max(0, log.stat().st_size - last))
         for line in file.read().decode(errors="replace").splitlines():
-            if LIVE in line and line.startswith("{"):
+            if f'"what":"{what}"' in line and line.startswith("{"):
                 yield _at(line)
 
 

@@ -4,15 +4,19 @@ Refused means: not accepted, or a file that cannot be read. What is accepted but
 the folder (often a Secret, which nobody keeps in Git) is told, and refuses nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from byway_cli import printing
 from byway_cli.options import AllowedCidrs, Form, Services, allowed_cidrs, services
 from byway_cli.printing import Output
+
+if TYPE_CHECKING:
+    from byway_cli.verdicts import Line
 
 
 def check(
@@ -27,9 +31,14 @@ def check(
     that is not in the folder is told and refuses nothing: secrets often come from elsewhere.
     """
     # The compiler takes half a second to import, which no other command should pay.
-    from byway_cli.verdicts import judge, read
+    from byway_cli.verdicts import judge, on_one_machine, read
 
-    lines = judge(read(directory), services(service), allowed_cidrs(allow_cidr))
+    lines = judge(read(directory), on_one_machine(services(service), allowed_cidrs(allow_cidr)))
+    print_lines(directory, lines, output)
+
+
+def print_lines(directory: Path, lines: "Sequence[Line]", output: Output) -> None:
+    """Raises Exit where anything is refused."""
     if output is not Output.table:
         printing.document([asdict(line) for line in lines], output)
     elif lines:

@@ -24,11 +24,24 @@ def crds(
             help="Write a file for each into this folder.",
         ),
     ] = None,
+    kustomize: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            writable=True,
+            help="Write what Kustomize must know of them into this folder, a component, and nothing else.",
+        ),
+    ] = None,
 ) -> None:
     """Print the CustomResourceDefinitions as YAML.
 
     A cluster must know them before it takes resources: byway crds | kubectl apply --server-side -f -
     """
+    if kustomize is not None:
+        _component(kustomize)
+        return
     # pydantic takes a third of a second to import, which no other command should pay.
     from byway_operator.tell.crds import MODELS, crd, file_of
 
@@ -38,6 +51,13 @@ def crds(
         return
     for one in kinds:
         (into / file_of(one)).write_text(MADE + _text(crd(one)))
+
+
+def _component(folder: Path) -> None:
+    from byway_cli.kustomize import files
+
+    for name, value in files().items():
+        (folder / name).write_text(MADE + _text(value))
 
 
 def _kind_of(text: str) -> str:

@@ -27,14 +27,15 @@ def explain(
     proxy = asking.a_proxy(asking.state_of(state, directory, os.environ))
     answer = asking.ask(proxy, "/v1/explain", model=model, namespace=namespace)
     if output is Output.table:
-        _print_tables(model, answer)
+        print_answer(model, answer)
     else:
         printing.document(answer, output)
     if not answer.get("candidates"):
         raise typer.Exit(1)
 
 
-def _print_tables(model: str, answer: Mapping[str, Any]) -> None:
+def print_answer(model: str, answer: Mapping[str, Any]) -> None:
+    """As tables."""
     candidates, left_out = answer.get("candidates", ()), answer.get("left_out", ())
     if candidates:
         keys = ("place", "endpoint", "provider", "price", "why")

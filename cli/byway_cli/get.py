@@ -23,6 +23,9 @@ KINDS: Mapping[str, str] = {
     "providerkeys": "ProviderKey",
     "providerkey": "ProviderKey",
     "pk": "ProviderKey",
+    "accesskeys": "AccessKey",
+    "accesskey": "AccessKey",
+    "ak": "AccessKey",
 }
 """Every name a kind is called by, in lower case."""
 
@@ -31,7 +34,7 @@ Item = Mapping[str, Any]
 
 def get(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk); more by commas.")
+        str, typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk), accesskeys (ak).")
     ],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them. [default: all]")] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="[default: all]")] = None,
@@ -59,9 +62,8 @@ def kind_of(text: str) -> str:
     kind = KINDS.get(text.lower())
     if kind is None:
         near = difflib.get_close_matches(text.lower(), KINDS, 1)
-        raise CommandError(
-            f"no kind {text!r}; " + (f"did you mean {near[0]}?" if near else "there are modelroutes, providerkeys")
-        )
+        there = "there are modelroutes, providerkeys, accesskeys"
+        raise CommandError(f"no kind {text!r}; " + (f"did you mean {near[0]}?" if near else there))
     return kind
 
 

@@ -10,6 +10,7 @@ from byway_cli.crds import crds
 from byway_cli.errors import CommandError
 from byway_cli.explain import explain
 from byway_cli.get import get
+from byway_cli.key import keys
 from byway_cli.up.up import up
 from byway_cli.usage import usage
 
@@ -28,6 +29,7 @@ app.command()(get)
 app.command()(usage)
 app.command()(explain)
 app.command()(crds)
+app.add_typer(keys, name="key")
 
 
 def main() -> None:

@@ -44,6 +44,11 @@ def warn(message: str) -> None:
     line(err(), ("byway: ", BAD), message)
 
 
+def note(message: str) -> None:
+    """Something to know beside what was asked for; on standard error, where no program reads it."""
+    line(err(), ("note: ", DIM), message)
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell, three spaces between: what `kubectl get` prints."""
     console = out()

@@ -8,7 +8,10 @@ from byway_contract.records import Intent, Settle
 
 ATTEMPTS_PATH = "/v1/attempts"
 
-By = Literal["route", "namespace", "service_account", "model", "provider", "account", "day", "request"]
+By = Literal[
+    "route", "namespace", "service_account", "access_key", "user", "model", "provider", "account", "day", "request"
+]
+"""`user` is the proven one: an access key's, never what a request says of itself."""
 BY: tuple[By, ...] = get_args(By)
 
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+MOST_ACCESS_KEYS = 1000
+
 EndpointState = Literal["healthy", "resting", "ejected"]
 """resting: asked by the provider to wait (429, 402, 401 …); ejected: it failed too often."""
 
@@ -62,3 +64,6 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """By endpoint id; only those that were tried."""
     provider_keys: dict[str, ProviderKeyReport] = {}
     """By account id; only those that were used, or asked on the operator's behalf."""
+    access_keys: dict[str, float] = {}
+    """By `namespace/name/key`, the last part being the name within the AccessKey: when it last let somebody in.
+    Seconds since 1970; at most MOST_ACCESS_KEYS, those used last."""

@@ -228,7 +228,30 @@ class Issuer(_Object, frozen=True, tag_field="kind", tag="issuer"):
     """Sorted by `kid`."""
 
 
-Identity = Anonymous | Issuer
+class KeyDigest(_Object, frozen=True):
+    """One of an access key's live keys, by what cannot be turned back into it."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    name: str = ""
+    """Within its AccessKey."""
+    expires: Count | None = None
+    """Seconds since 1970: from then on it lets nobody in. None: never."""
+
+
+class AccessKey(_Object, frozen=True, tag_field="kind", tag="access-key"):
+    """An app's credential at us (ids `key:namespace/name` in `callers`). The table never holds the key itself."""
+
+    namespace: str
+    name: str
+    keys: tuple[KeyDigest, ...]
+    """Any of them is accepted. No two AccessKeys of a table have one digest."""
+    user: str = ""
+    """Whose spend it is."""
+    allowed_models: tuple[str, ...] = ()
+    """Globs of names as callers write them; empty is all."""
+
+
+Identity = Anonymous | Issuer | AccessKey
 """How a caller is known."""
 
 
@@ -314,6 +337,10 @@ class Table(msgspec.Struct, frozen=True):
     def issuer(self) -> Issuer | None:
         found = self.callers.get("serviceaccounts")
         return found if isinstance(found, Issuer) else None
+
+    @property
+    def access_keys(self) -> tuple[AccessKey, ...]:
+        return tuple(identity for identity in self.callers.values() if isinstance(identity, AccessKey))
 
     @property
     def tenancy(self) -> Tenancy:

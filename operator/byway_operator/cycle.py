@@ -20,15 +20,17 @@ from byway_process.logs import Log
 from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.compile import compile_table
 from byway_operator.compile.settings import Settings
+from byway_operator.compile.standing import Readings
 from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
+from byway_operator.tell.afresh import Grounds
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
 from byway_operator.tell.summary import Summary, summarize
-from byway_operator.tell.tell import status_of
+from byway_operator.tell.telling import Telling
 from byway_operator.watch.shrink import believe
 
 # A world of more objects is compiled in a thread, so that pings and reports are answered meanwhile.
@@ -84,21 +86,23 @@ class Cycle:
         self._stirred, self._news = asyncio.Event(), asyncio.Event()
         self.begun = asyncio.Event()
         """The world has been read and compiled once."""
+        self._readings = Readings()
         self._good = dict(good)
         self._expected = frozenset(good)
         self._compiled: Compiled | None = None
         self._refusals: Mapping[Key, Refusal] = {}
         self._summary = Summary()
-        self._lives: Mapping[Key, str] = {}
-        """Of which life of each object `statuses` speaks."""
-        self._led = False
-        """Whether `statuses` were said to anybody."""
+        self._telling = Telling()
         self._proofs = Proofs()
         self.world = World({})
-        self.statuses: dict[Key, Status] = {}
         self.compiles = 0
         self.compile_s = 0.0
         """How long the last one took."""
+
+    @property
+    def statuses(self) -> Mapping[Key, Status]:
+        """As they were told last."""
+        return self._telling.statuses
 
     @property
     def verdicts(self) -> Mapping[Key, Verdict]:
@@ -166,8 +170,11 @@ class Cycle:
         self._proofs.know(compiled.sections, time.time())
         self._hub.publish(compiled)
         self._settle()
-        self._tell()
-        self.begun.set()
+        if self.begun.is_set():
+            self._news.set()  # once the table is on its way
+        else:
+            self._tell()
+            self.begun.set()
 
     def _compile_table(self, world: World, refusals: Mapping[Key, Refusal]) -> Compiled:
         return compile_table(
@@ -177,6 +184,7 @@ class Cycle:
             settings=self._settings,
             catalogue=self._catalogue,
             surroundings=world.surroundings,
+            readings=self._readings,
         )
 
     def _settle(self) -> None:
@@ -200,36 +208,17 @@ class Cycle:
 
     def _tell(self) -> None:
         fleet, now = self._hub.fleet(), time.time()
-        if self._teller is not None and not self._led:
+        if self._teller is not None and not self._telling.led:
             # Another operator has been speaking since our last compile.
             self.world = replace(self.world, told=self._source.read().told)
         reports = [proxy.report for proxy in fleet.proxies if proxy.report is not None]
         complete = len(reports) == len(fleet.proxies) and not fleet.awaited
         self._summary = summarize(reports, self._summary, now, complete)
         self._prove(now)
-        self.statuses = {
-            key: status_of(
-                verdict,
-                self.world.manifests[key],
-                fleet,
-                self._summary,
-                self._said_last(key),
-                now,
-                self._good.get(key),
-            )
-            for key, verdict in self.verdicts.items()
-            if key in self.world.manifests and key.kind not in CORE_KINDS
-        }
-        self._lives = {key: self.world.manifests[key].uid for key in self.statuses}
-        self._led = self._teller is None or self._teller.leading
+        leads = self._teller is None or self._teller.leading
+        self._telling.tell(Grounds(self.verdicts, fleet, self._summary), self.world, self._good, leads, now)
         if self._teller is not None:
             self._teller.tell(self.statuses, self.world)
-
-    def _said_last(self, key: Key) -> Status | None:
-        """What we said of it; or what another operator did, of an object that we see, or speak of, for the first
-        time: times in it stand."""
-        ours = self._led and self._lives.get(key) == self.world.manifests[key].uid
-        return self.statuses.get(key) if ours else self.world.told.get(key)
 
     def _warn(self, teller: Teller, compiled: Compiled) -> None:
         """Of routes that are gone, and whose names now lead elsewhere."""

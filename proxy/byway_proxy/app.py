@@ -24,6 +24,7 @@ from byway_process.tls import ClientTls
 
 from byway_proxy.api.admin import Admin, Explain
 from byway_proxy.api.chat import Chat
+from byway_proxy.api.key import Key
 from byway_proxy.api.metrics import Collector, Vitals
 from byway_proxy.api.models import Models
 from byway_proxy.api.server import Limits, Server
@@ -267,6 +268,7 @@ class Proxy:
             loop_lag_ms=round(self._lag_s * 1000, 1),
             endpoints=endpoints,
             provider_keys=keys,
+            access_keys=self.serving.last_used(),
         )
 
     def _new_control(self) -> Control:
@@ -297,12 +299,14 @@ class Proxy:
         self.health.proxies = max(1, proxies)
 
     def _new_server(self) -> Server:
-        chat, models = Chat(self.serving, self.means), Models(self.serving)
+        chat, models, key = Chat(self.serving, self.means), Models(self.serving), Key(self.serving)
         return Server(
             {
                 ("POST", "/v1/chat/completions"): chat,
                 ("GET", "/v1/models"): models.all,
                 ("GET", "/v1/models/"): models.one,
+                ("GET", "/v1/key"): key,
+                ("GET", "/v1/auth/key"): key,
             },
             Limits(body_bytes=self._settings.body_mib * MIB),
             self._log,

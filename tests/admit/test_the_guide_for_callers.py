@@ -10,7 +10,7 @@ from builders.cluster_tokens import AUDIENCE
 from builders.desk import ROOT
 from builders.documents import blocks
 from byway_process import tokens
-from byway_proxy.admit import admit
+from byway_proxy.admit import access_keys, admit
 
 GUIDE = ROOT / "docs/guides/callers.md"
 
@@ -36,8 +36,8 @@ def test_the_guides_program_is_one() -> None:
 
 
 def test_every_reason_that_the_guide_names_is_one_that_callers_read() -> None:
-    source = "".join(inspect.getsource(module) for module in (tokens, admit))
+    source = "".join(inspect.getsource(module) for module in (tokens, admit, access_keys))
     rows = re.findall(r"^\| (it[ s].*?|no .*?|this .*?) \|", GUIDE.read_text(), re.MULTILINE)
-    assert len(rows) == 9
+    assert len(rows) == 10
     for row in rows:
-        assert row.split(";")[0].replace(AUDIENCE, "{self._audience}") in source
+        assert row.split(";")[0].replace(AUDIENCE, "{self._audience}").replace("ci", "{access_key.name}") in source

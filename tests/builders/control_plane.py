@@ -186,6 +186,11 @@ class ControlPlane:
         metadata = {"generateName": "test-", "labels": dict(labels or {})}
         return str(self.raw("POST", "/api/v1/namespaces", {"metadata": metadata})["metadata"]["name"])
 
+    def empty(self, namespace: str) -> None:
+        """Take what is ours out of it: operators that look at all namespaces would look at it for ever."""
+        for plural in ("modelroutes", "providerkeys", "budgets", "accesskeys"):
+            self.raw("DELETE", f"/apis/byway.dev/v1alpha1/namespaces/{namespace}/{plural}")
+
     def service_account(self, namespace: str, name: str) -> None:
         """There afterwards, whoever made it."""
         with _already_there():

@@ -32,6 +32,7 @@ from byway_contract.table import (
 from byway_contract.table import decode as decode_table
 from byway_process.logs import Log
 from byway_proxy.api.chat import Chat
+from byway_proxy.api.key import Key
 from byway_proxy.api.models import Models
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
@@ -69,8 +70,8 @@ class Gateway:
         async with self.session.post(self.url + path, **how) as response:
             return Answer(response.status, dict(response.headers), await response.read())
 
-    async def get(self, path: str) -> "Answer":
-        async with self.session.get(self.url + path) as response:
+    async def get(self, path: str, **how: Any) -> "Answer":
+        async with self.session.get(self.url + path, **how) as response:
             return Answer(response.status, dict(response.headers), await response.read())
 
     def written(self) -> list[Record]:
@@ -152,6 +153,8 @@ async def gateway(
             ("POST", "/v1/chat/completions"): Chat(serving, means),
             ("GET", "/v1/models"): models.all,
             ("GET", "/v1/models/"): models.one,
+            ("GET", "/v1/key"): Key(serving),
+            ("GET", "/v1/auth/key"): Key(serving),
         },
         limits or Limits(),
         log,

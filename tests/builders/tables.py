@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from byway_contract.access_key import digest_of, key_of
 from byway_contract.money import Price
 from byway_contract.secret import Secret
 from byway_contract.table import (
+    AccessKey,
     Account,
     Anonymous,
     Credential,
     Endpoint,
     Floor,
+    KeyDigest,
     Model,
     Route,
     RouteEndpoint,
@@ -38,6 +41,20 @@ def endpoint(at: str, model: str = "acme/m", price: float | None = 1.0, **fields
     """`at` is the account's id."""
     fields = {"upstream_model": model} | fields
     return Endpoint(account=at, model=model, price=None if price is None else dollars(price), **fields)
+
+
+def access_key(
+    *keys: str, namespace: str = "team-a", name: str = "ci", expires: int | None = None, **fields: Any
+) -> AccessKey:
+    """Of keys as apps send them; they are named a, b, c …"""
+    named = zip("abcd", keys, strict=False)
+    digests = tuple(KeyDigest(digest_of(key), letter, expires) for letter, key in named)
+    return AccessKey(namespace=namespace, name=name, keys=digests, **fields)
+
+
+def a_key(number: int) -> str:
+    """Another for each number, and the same each time."""
+    return key_of(number.to_bytes(32, "big"))
 
 
 def member(endpoint_id: str, name: str = "", **fields: Any) -> RouteEndpoint:

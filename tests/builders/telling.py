@@ -20,10 +20,11 @@ from typing import Any
 import yaml
 from aiohttp import web
 from builders.control_plane import ControlPlane
+from builders.kube import kube_api
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings
 from byway_operator.cycle import Cycle
-from byway_operator.kube.api import KubeApi, connect
+from byway_operator.kube.api import connect
 from byway_operator.kube.events import EventWriter
 from byway_operator.kube.writer import StatusWriter
 from byway_operator.push.push import Hub
@@ -123,7 +124,7 @@ async def an_operator(
     config = str(kubeconfig or plane.kubeconfig)
     looked_at = (namespace, *trusted)
     triggers = Triggers(lambda: connect(config), views(looked_at, namespace), log, SERVICE)
-    async with KubeApi(await connect(config)) as api:
+    async with kube_api(config) as api:
         source = ClusterSource(api, triggers, ClusterSettings(namespace, SERVICE, looked_at), log)
         writer = StatusWriter(api, log, EventWriter(api, log, "operator-0"), pace)
         hub = Hub(int(time.time() * 1000), "op", log, lambda: cycle.heard(), push)
@@ -138,8 +139,6 @@ async def an_operator(
             try:
                 yield Operator(plane, namespace, source, hub, cycle, writer, socket, out)
             finally:
-                # A call that is cut off leaves a connection that the loop does not live to see closed.
-                await writer.flush(2)
                 for task in running:
                     task.cancel()
                 await asyncio.wait(running)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from builders.control_plane import ControlPlane
-from byway_operator.kube.api import KubeApi, connect
+from builders.kube import kube_api
+from byway_operator.kube.api import connect
 from byway_operator.resources.manifest import Key, World
 from byway_operator.watch.cluster import ClusterSettings, ClusterSource, ReadIssuer
 from byway_operator.watch.cluster_inventory import views
 from byway_operator.watch.triggers import Triggers
 from byway_process.logs import Log
-from fakes.sockets import Sockets
-from kubernetes.aio.client.rest import RESTClientObject
 
 SERVICE = "byway-proxy"
 READ = ["get", "list", "watch"]
@@ -88,10 +87,7 @@ async def watching(
     settings = ClusterSettings(release, SERVICE, namespaces, list_every_s, list_gap_s=0.05, issuer_every_s=0.2)
     looked_at = views(namespaces, release)
     triggers = Triggers(lambda: connect(str(kubeconfig)), looked_at, log, SERVICE)
-    sockets, configuration = Sockets(), await connect(str(kubeconfig))
-    tls = RESTClientObject(configuration).ssl_context
-    configuration.client_session_kwargs = {"connector": sockets.connector(tls)}
-    async with KubeApi(configuration) as api:
+    async with kube_api(kubeconfig) as api:
         source = ClusterSource(api, triggers, settings, log, read_issuer=read_issuer)
         it = Watching(source, triggers, said)
         running = asyncio.create_task(_live(it))
@@ -104,7 +100,6 @@ async def watching(
             print(it.log)
             running.cancel()
             await asyncio.wait({running})
-            await sockets.end()
             assert running.cancelled(), running.exception()
 
 

@@ -277,3 +277,31 @@ def test_a_very_long_name_is_simply_unknown() -> None:
     with pytest.raises(Nothing) as nothing:
         ask(providers(("p", 1.0)), "x" * 100_000)
     assert len(nothing.value.message) < 400
+
+
+def test_an_access_key_that_allows_a_name_allows_its_variants_but_nothing_else_of_that_name() -> None:
+    two = table(
+        [account("own")],
+        [endpoint("team-a/own"), endpoint("team-a/own", "acme/dear")],
+        [
+            route("smart", member("team-a/own:acme/m")),
+            route("dear", member("team-a/own:acme/dear"), model_names=("smart:floor",)),
+        ],
+    )
+    assert order(ask(two, "smart:nitro", allowed_models=("smart",))) == ["own"]
+    assert order(ask(two, "smart:floor")) == ["own"]
+    with pytest.raises(Nothing, match='may not call "smart:floor"') as nothing:
+        ask(two, "smart:floor", allowed_models=("smart",))
+    assert (nothing.value.status, nothing.value.excluded_by) == (403, ("allowed_models",))
+
+
+def test_an_access_keys_models_are_names_as_callers_write_them_and_bind_no_fallback_of_a_route() -> None:
+    two = table(
+        [account("own")],
+        [endpoint("team-a/own"), endpoint("team-a/own", "acme/next")],
+        [route("smart", member("team-a/own:acme/m"), fallback_models=("acme/next",))],
+    )
+    assert order(ask(two, "smart", allowed_models=("smart",))) == ["own", "own"]
+    for other in ("acme/m", "team-a/smart", "acme/none"):
+        with pytest.raises(Nothing, match="may not call"):
+            ask(two, other, allowed_models=("smart",))

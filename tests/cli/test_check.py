@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from byway_cli.verdicts import judge, read
+from byway_cli.verdicts import judge, on_one_machine, read
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(folder.name for folder in EXAMPLES.iterdir() if list(folder.glob("*.yaml")))
@@ -32,9 +32,11 @@ WITHOUT_ITS_SECRET = FINE.replace("local", "cloud").replace("spec: {", "spec: {s
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_every_example_is_accepted_to_the_last_resource(name: str) -> None:
-    lines = judge(read(EXAMPLES / name), addresses={})
+    lines = judge(read(EXAMPLES / name), on_one_machine({}))
     assert lines
-    assert [line for line in lines if line.verdict != "OK"] == []
+    # The credential of `gitops` is not in Git.
+    fine = {"OK", "SecretNotFound"} if name == "gitops" else {"OK"}
+    assert [line for line in lines if line.verdict not in fine] == []
 
 
 def test_a_field_that_is_misspelt_is_told_with_its_line_and_refused(tmp_path: Path) -> None:

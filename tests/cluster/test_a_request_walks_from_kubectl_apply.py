@@ -156,6 +156,7 @@ def test_programmed_means_that_traffic_follows(plane: ControlPlane, release: Fle
 
         with ThreadPoolExecutor(8) as threads:
             assert list(threads.map(story, range(200))) == [200] * 200
+        plane.empty(namespace)
 
 
 def is_programmed(route: dict[str, Any]) -> bool:

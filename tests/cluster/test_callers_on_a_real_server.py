@@ -10,8 +10,8 @@ from builders.cluster_tokens import AUDIENCE
 from builders.control_plane import ROOT, ControlPlane
 from builders.documents import blocks
 from builders.gateway import Answer, gateway, one_route
+from builders.kube import kube_api
 from byway_contract.table import Issuer
-from byway_operator.kube.api import KubeApi, connect
 from byway_operator.watch.issuer import issuer_of
 from byway_process.tokens import ServiceAccount, Verifier
 from fakes.provider import FakeProvider
@@ -21,7 +21,7 @@ GUIDE = ROOT / "docs/guides/callers.md"
 
 def issuer(plane: ControlPlane) -> Issuer:
     async def read() -> Issuer:
-        async with KubeApi(await connect(str(plane.kubeconfig))) as api:
+        async with kube_api(plane.kubeconfig) as api:
             return issuer_of(await api.read_issuer(), await api.read_signing_keys(), AUDIENCE)
 
     return asyncio.run(read())

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientSession, UnixConnector, WSServerHandshakeError
 from builders.cluster_tokens import b64, unb64
 from builders.control_plane import ControlPlane, username
+from builders.kube import kube_api
 from byway_contract.stream import (
     CLOSE_IDENTITY,
     PATH,
@@ -21,7 +22,6 @@ from byway_contract.stream import (
     decode_from_operator,
     encode,
 )
-from byway_operator.kube.api import KubeApi, connect
 from byway_operator.kube.identity import TokenReviews
 from byway_process.logs import Log
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,7 +40,7 @@ def dialled(
 
     async def whole() -> str:
         out = io.StringIO()
-        async with KubeApi(await connect(str(kubeconfig or plane.kubeconfig))) as api:
+        async with kube_api(kubeconfig or plane.kubeconfig) as api:
             identify = TokenReviews(api, AUDIENCE, f"{namespace}/byway-proxy", Log("operator", out=out))
             async with an_operator(identify=identify) as operator:
                 operator.hub.publish(compiled("smart"))

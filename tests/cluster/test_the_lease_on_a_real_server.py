@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from builders.control_plane import ControlPlane
-from byway_operator.kube.api import KubeApi, connect
+from builders.kube import kube_api
+from byway_operator.kube.api import KubeApi
 from byway_operator.kube.elector import Elector
 from byway_operator.kube.lease import Candidate, Pace
 from byway_process.logs import Log
@@ -18,7 +19,7 @@ PROMPTLY_S = PACE.lease_s / 2
 @asynccontextmanager
 async def three(plane: ControlPlane) -> AsyncIterator[list[Elector]]:
     namespace = plane.namespace()
-    async with KubeApi(await connect(str(plane.kubeconfig))) as api:
+    async with kube_api(plane.kubeconfig) as api:
         yield [_elector(api, namespace, name) for name in ("a", "b", "c")]
 
 

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from builders.control_plane import ControlPlane
+from builders.kube import kube_api
 from builders.tls_ledger import AUDIENCE, House
 from byway_contract.records import encode_batch
-from byway_operator.kube.api import KubeApi, connect
 from byway_operator.watch.issuer import issuer_of
 from fakes.usage import batch, intent, settle, until
 
@@ -22,7 +22,7 @@ def test_a_projected_token_of_the_ledgers_audience_may_send_records(plane: Contr
 
     async def story() -> None:
         house = House(tmp_path, account=f"{namespace}/byway-proxy")
-        async with KubeApi(await connect(str(plane.kubeconfig))) as api:
+        async with kube_api(plane.kubeconfig) as api:
             issuer = issuer_of(await api.read_issuer(), await api.read_signing_keys(), "byway")
         async with house.serving():
             async with house.operator(issuer=issuer) as operator:

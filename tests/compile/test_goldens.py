@@ -9,6 +9,7 @@ other kinds for the compiler's other arguments:
     {kind: Refused, objects: {"ModelRoute a/b": why}}      by a proxy, in its current form
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ def catalogue() -> Catalogue:
 def test_golden(name: str, catalogue: Catalogue, request: pytest.FixtureRequest) -> None:
     compiled = _compile(_case(GOLDENS / f"{name}.in.yaml"), catalogue)
     text = yaml.safe_dump(_readable(compiled), sort_keys=False, width=110, allow_unicode=True)
-    assert "sk-" not in text, "a secret in a golden"
+    assert not re.search(r"sk-(?!byway-...…)(?!byway- )", text), "a secret in a golden"
     golden = GOLDENS / f"{name}.out.yaml"
     if request.config.getoption("--accept"):
         golden.write_text(text, "utf-8")
@@ -126,6 +127,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "serves": verdict.serves,
         "modelNames": list(verdict.model_names),
         "models": verdict.models,
+        "keys": {fact.name: f"{fact.label} until {fact.expires}" for fact in verdict.keys},
         "endpoints": {
             fact.name: f"{fact.reason or fact.endpoint} {fact.price} {fact.price_origin}".strip()
             for fact in verdict.endpoints

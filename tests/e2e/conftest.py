@@ -23,7 +23,7 @@ def cluster() -> Cluster:
     found = given()
     assert found is not None
     fetch()
-    for namespace in ("byway", "team-a", "platform"):
+    for namespace in ("byway", "team-a", "team-b", "platform"):
         try:
             found.kubectl("create", "namespace", namespace)
         except Failed as error:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from builders.cluster import Cluster, until
 from builders.documents import blocks, looks_like
+from builders.examples import manifests
 from builders.helm import ROOT, Object
 
 GUIDE = ROOT / "docs/install.md"
@@ -23,6 +24,10 @@ EXAMPLES = {
     "in-cluster-first": ("team-a", ["qwen"]),
     "quickstart": ("team-a", ["tiny"]),
     "shared-key": ("default", ["fast"]),
+    "own-key-per-team": ("team-a", ["openai/gpt-5-nano"]),
+    "data-policy": ("team-a", ["careful"]),
+    "gitops": ("team-a", ["smart"]),
+    "access-keys": ("team-a", ["smart"]),
 }
 """Where each is applied, and what is called from there."""
 
@@ -202,7 +207,7 @@ def _all_gone(cluster: Cluster, uids: object) -> None:
 
 def _apply(cluster: Cluster, example: str, namespace: str) -> list[tuple[str, str]]:
     """The example with its accounts at the fake provider of its namespace; the routes in it."""
-    documents = list(yaml.safe_load_all((ROOT / "examples" / example / "resources.yaml").read_text()))
+    documents = list(yaml.safe_load_all(manifests(ROOT / "examples" / example)))
     for document in documents:
         document["metadata"].setdefault("namespace", namespace)
         if document["kind"] == "ProviderKey":

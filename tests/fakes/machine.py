@@ -37,15 +37,16 @@ class Machine:
         beside.write_text(text)
         beside.replace(self.folder / name)
 
-    def ask(self, model: str, **fields: Any) -> tuple[int, dict[str, str], bytes]:
+    def ask(self, model: str, key: str | None = None, **fields: Any) -> tuple[int, dict[str, str], bytes]:
+        """`key` is an access key."""
         body = {"model": model, "messages": [{"role": "user", "content": "Say something."}], **fields}
-        return self.post("/v1/chat/completions", body)
+        return self.post("/v1/chat/completions", body, {"Authorization": f"Bearer {key}"} if key else {})
 
-    def post(self, path: str, body: object) -> tuple[int, dict[str, str], bytes]:
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        return opened(request)
+    def post(
+        self, path: str, body: object, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        return opened(urllib.request.Request(self.url + path, json.dumps(body).encode(), headers))
 
     def get(self, path: str, port: int | None = None) -> tuple[int, dict[str, str], bytes]:
         return opened(urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}"))

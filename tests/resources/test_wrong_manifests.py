@@ -361,7 +361,7 @@ def test_what_is_not_done_is_refused_and_never_ignored(kind: str, spec: str, fie
     assert "not done in this version" in rejected.message
 
 
-@pytest.mark.parametrize("kind", ["Budget", "AccessKey"])
+@pytest.mark.parametrize("kind", ["Budget"])
 def test_a_kind_that_is_not_done_is_refused(kind: str) -> None:
     rejected = rejection(manifest(kind, {}))
     assert (rejected.reason, rejected.field) == ("NotImplemented", "kind")

@@ -49,7 +49,7 @@ from byway_proxy.control.keep import Keep
 from byway_proxy.control.redial import Redial
 from byway_proxy.control.stream import Address
 
-PUSH = PushSettings(scout_s=0.3, gather_s=0.01, close_s=0.3)
+PUSH = PushSettings(scout_s=0.3, gather_s=0.01, late_s=0.05, close_s=0.3)
 SECRET = "sk-canary-71f3"
 HASTY = Redial(first_s=0.01, most_s=0.05)
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import aiohttp
+import pytest
+import uvloop
 from byway_contract.stream import PATH, Ack, Hello, Nack, Pod, Welcome
 from byway_operator.compile.verdict import Verdict
 from byway_operator.push.door import not_leading
@@ -382,6 +385,25 @@ def test_reports_arrive_and_many_at_once_are_one() -> None:
                 assert report.serving == compiled("smart").hash
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_that_all_have_a_table_is_told_at_once_and_that_some_have_it_is_not(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def story() -> None:
+        slow, table = replace(PUSH, scout_s=0.01, gather_s=60, late_s=60), compiled("smart")
+        async with an_operator(settings=slow) as operator, a_proxy(operator.socket, "a"):
+            operator.hub.publish(table)
+            async with a_raw_proxy(operator.socket) as late:
+                sent = await late.hears_table()
+                await until(lambda: table.hash in operator.acked)
+                assert operator.changes == []
+                await late.says(Ack(sent.nonce, sent.hash))
+                await until(lambda: operator.changes)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(story())
 
 
 def test_the_leader_is_named_to_a_websocket_client() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from byway_contract.report import EndpointReport, LastError, ProviderKeyReport, Quota, Report
 from byway_contract.stream import Nack, Pod
-from byway_operator.compile.verdict import Condition, EndpointFact, Refusal, Verdict
+from byway_operator.compile.verdict import Condition, EndpointFact, KeyFact, Refusal, Verdict
 from byway_operator.push.fleet import FleetView, ProxyView, Ring, Sent
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.resources.structural import structural
@@ -293,6 +293,29 @@ def test_a_credential_is_judged_by_live_traffic(report: ProviderKeyReport, expec
     health = summarize([Report("new", True, provider_keys={"team-a/openai": report})], Summary(), T)
     status = told(a_verdict(KEY), health=health)
     assert (a_condition(status, "Valid") or ())[:2] == expected
+
+
+ACCESS = Key("AccessKey", "team-a", "ci")
+
+
+def test_an_access_key_tells_when_each_of_its_keys_was_last_used_and_when_the_last_one_ends() -> None:
+    keys = KeyFact("a", "sk-byway-abc…123", 1_900_000_000), KeyFact("b", "sha256:def…456", 1_800_000_000)
+    reports = [Report("new", True, access_keys={f"team-a/ci/{name}": at}) for name, at in (("a", T), ("a", T - 99))]
+    status = told(a_verdict(ACCESS, keys=keys), health=summarize(reports, Summary(), T))
+    assert status["keys"] == [
+        {"name": "a", "label": "sk-byway-abc…123", "lastUsed": "2027-01-15T08:00:00Z"},
+        {"name": "b", "label": "sha256:def…456"},
+    ]
+    assert (status["lastUsed"], status["expiresAt"]) == ("2027-01-15T08:00:00Z", "2030-03-17T17:46:40Z")
+    assert a_condition(status, "Ready") is not None
+    # A proxy that ended forgets; a moment later is no news; a key that goes takes its line along, not the time.
+    soon = summarize([Report("new", True, access_keys={"team-a/ci/a": T + 29})], Summary(), T)
+    for health in (None, soon):
+        assert told(a_verdict(ACCESS, keys=keys), health=health, previous=status) == status
+    rotated = told(a_verdict(ACCESS, keys=(KeyFact("b", "sha256:def…456"),)), previous=status)
+    assert rotated["keys"] == [{"name": "b", "label": "sha256:def…456"}]
+    assert rotated["lastUsed"] == status["lastUsed"]
+    assert "expiresAt" not in rotated
 
 
 def test_why_a_provider_is_not_reached_is_told_in_the_proxys_words() -> None:

@@ -1,6 +1,6 @@
 """One attempt at a table, given which forms of which resources turned out unfit in the attempts before.
 
-    read → keys → names, Services (oldest first) → routes → assembly
+    read → keys → access keys (oldest first) → names, Services (oldest first) → routes → assembly
 
 It either makes a table, or says which further forms are unfit.
 """
@@ -13,6 +13,7 @@ from byway_contract.table import EVERY_NAMESPACE, Anonymous, Tenancy
 
 from byway_operator.compile import floors as floors_
 from byway_operator.compile import secrets
+from byway_operator.compile.access_keys import Digests, DraftAccessKey, draft_access_key
 from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
 from byway_operator.compile.assembly import Assembly
 from byway_operator.compile.cards import cards
@@ -28,6 +29,7 @@ from byway_operator.compile.settings import Settings
 from byway_operator.compile.sharing import Neighbours
 from byway_operator.compile.standing import Form, Reader, Standing
 from byway_operator.compile.verdict import Condition
+from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.floor import Floor
 from byway_operator.resources.manifest import Key, Manifest, Surroundings
 from byway_operator.resources.model_route import ModelRoute
@@ -47,6 +49,7 @@ class Attempt:
     floors: Floors = field(default_factory=Floors)
     standings: dict[Key, Standing] = field(default_factory=dict)
     accounts: dict[Key, DraftAccount] = field(default_factory=dict)
+    access_keys: dict[Key, DraftAccessKey] = field(default_factory=dict)
     names: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     shared: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     """With whom each route shares itself, those that serve nothing included."""
@@ -77,7 +80,9 @@ def attempt(
         standing.rise()
         made.standings[key] = standing
     _read_floor(made)
-    _draft_accounts(made)
+    held = _secrets(made)
+    _draft_accounts(made, held)
+    _draft_access_keys(made, held)
     services = _take_names(made)
     _bar_circles(made, held_back)
     if not made.unfit:
@@ -104,13 +109,17 @@ def _take_floor(made: Attempt, key: Key, resource: Resource) -> None:
     made.floors = floors_.read(resource, made.surroundings.namespaces, made.settings.trusted_namespaces)
 
 
-def _draft_accounts(made: Attempt) -> None:
+def _secrets(made: Attempt) -> secrets.Secrets:
     held: dict[Key, Secret | Condition] = {}
     for standing in made.of("Secret"):
         if isinstance(standing.resource, Secret):
             held[standing.key] = standing.resource
         elif standing.fault is not None:
             held[standing.key] = standing.fault
+    return held
+
+
+def _draft_accounts(made: Attempt, held: secrets.Secrets) -> None:
     for standing in made.of("ProviderKey"):
         standing.accept(partial(_draft_account, made, standing.key, held))
 
@@ -127,6 +136,20 @@ def _draft_account(made: Attempt, key: Key, held: secrets.Secrets, resource: Res
         )
     shared = made.neighbours.shared_with(resource.spec.allowed_namespaces, key.namespace)
     made.accounts[key] = draft_account(key, resource, held, made.settings, made.catalogue, shared)
+
+
+def _draft_access_keys(made: Attempt, held: secrets.Secrets) -> None:
+    digests = Digests()
+    for standing in sorted(made.of("AccessKey"), key=lambda standing: by_age(standing.manifest)):
+        standing.accept(partial(_draft_access_key, made, standing, held, digests))
+
+
+def _draft_access_key(
+    made: Attempt, standing: Standing, held: secrets.Secrets, digests: Digests, resource: Resource
+) -> None:
+    assert isinstance(resource, AccessKey)
+    key, current = standing.key, standing.form == "current"
+    made.access_keys[key] = draft_access_key(key, resource, held, digests, current)
 
 
 def _take_names(made: Attempt) -> Services:
@@ -235,6 +258,8 @@ def _assemble(made: Attempt) -> None:
         table.owned(("models", name), keys)
     for standing in made.of("ModelRoute"):
         _guarded(made, standing.key, partial(_add_route, made, standing))
+    for access in made.access_keys.values():
+        _guarded(made, access.key, partial(_add_access_key, table, access))
     _add_platform(table, made.settings, made.surroundings)
     table.add("policies", "tenancy", _tenancy(made))
     floor = floor_key(made.settings.namespace)
@@ -268,6 +293,11 @@ def _add_account(table: Assembly, account: DraftAccount) -> None:
         table.add("credentials", account.id, account.credential, account.key)
     for endpoint in account.models.values():
         table.add("endpoints", account.endpoint_id(endpoint.upstream_model), endpoint, account.key)
+
+
+def _add_access_key(table: Assembly, access: DraftAccessKey) -> None:
+    if access.known is not None:
+        table.add("callers", access.id, access.known, access.key)
 
 
 def _add_route(made: Attempt, standing: Standing) -> None:

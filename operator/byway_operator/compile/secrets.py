@@ -1,4 +1,4 @@
-"""Find the credential a ProviderKey names. No message here holds a value."""
+"""Find the credential that a ProviderKey or an AccessKey names. No message here holds a value."""
 
 from collections.abc import Mapping
 
@@ -19,21 +19,34 @@ _WHERE_THE_LABEL_GOES = (
 )
 
 
-def credential(ref: SecretRef, namespace: str, secrets: Secrets) -> Hidden:
-    """Raises Unresolved."""
+def credential(
+    ref: SecretRef, namespace: str, secrets: Secrets, field: str = "spec.secretRef", read_as: str = "spec.secretRef"
+) -> Hidden:
+    """`field` is where the reference stands, `read_as` the same as people read it. Raises Unresolved."""
+    try:
+        return _credential(ref, namespace, secrets)
+    except _Missing as missing:
+        raise Unresolved(missing.reason, field, f"{read_as}: {missing}") from None
+
+
+class _Missing(Exception):
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(what)
+        self.reason = reason
+
+
+def _credential(ref: SecretRef, namespace: str, secrets: Secrets) -> Hidden:
     secret = secrets.get(Key("Secret", namespace, ref.name))
     named = f'Secret "{ref.name}" in namespace "{namespace}"'
     if secret is None:
-        raise _unresolved("SecretNotFound", f"no {named}; create it, labelled {CREDENTIAL_LABEL}=true")
+        raise _Missing("SecretNotFound", f"no {named}; create it, labelled {CREDENTIAL_LABEL}=true")
     if isinstance(secret, Condition):
-        raise _unresolved("SecretKeyMissing", f"{named} cannot be read: {secret.message}")
+        raise _Missing("SecretKeyMissing", f"{named} cannot be read: {secret.message}")
     if not secret.labelled:
-        raise _unresolved(
-            "SecretNotLabelled", f"{named} is not marked as a credential; put {_WHERE_THE_LABEL_GOES}"
-        )
+        raise _Missing("SecretNotLabelled", f"{named} is not marked as a credential; put {_WHERE_THE_LABEL_GOES}")
     value = secret.credential(ref.effective_key)
     if value is None:
-        raise _unresolved("SecretKeyMissing", f"{named} has {_what_instead(secret, ref.effective_key)}")
+        raise _Missing("SecretKeyMissing", f"{named} has {_what_instead(secret, ref.effective_key)}")
     return value
 
 
@@ -44,7 +57,3 @@ def _what_instead(secret: Secret, wanted: str) -> str:
     if not entries:
         return f'no entry "{wanted}", nor any other; add it'
     return f'no entry "{wanted}", but {", ".join(entries)}; add it, or name another with secretRef.key'
-
-
-def _unresolved(reason: str, what: str) -> Unresolved:
-    return Unresolved(reason, "spec.secretRef", f"spec.secretRef: {what}")

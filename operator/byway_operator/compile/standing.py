@@ -20,19 +20,30 @@ Form = Literal["current", "last-good", "nothing"]
 
 
 @dataclass
+class Readings:
+    """What manifests parsed to, from one compile to the next. A source gives the same object for what is as it was,
+    and parsing is half of all work."""
+
+    parsed: dict[int, tuple[Manifest, Resource | Condition]] = field(default_factory=dict)
+    """By identity, which the manifest beside it keeps from being another's."""
+
+
+@dataclass
 class Reader:
     """Parses each manifest once, and keeps what our own code stumbled over."""
 
     strict: bool
     defects: dict[Key, str] = field(default_factory=dict)
-    _parsed: dict[int, Resource | Condition] = field(default_factory=dict)
-    """By identity: the manifests outlive the reader."""
+    before: Readings = field(default_factory=Readings)
+    """Of the same strictness."""
+    now: Readings = field(default_factory=Readings)
 
     def read(self, manifest: Manifest) -> Resource:
         """Raises NotAccepted."""
-        if id(manifest) not in self._parsed:
-            self._parsed[id(manifest)] = self._read(manifest)
-        found = self._parsed[id(manifest)]
+        known = self.now.parsed.get(id(manifest)) or self.before.parsed.get(id(manifest))
+        found = known[1] if known is not None else self._read(manifest)
+        if manifest.key not in self.defects:
+            self.now.parsed[id(manifest)] = manifest, found
         if isinstance(found, Condition):
             raise NotAccepted(found.reason, found.field, found.message)
         return found

@@ -41,6 +41,17 @@ class EndpointFact:
 
 
 @dataclass(frozen=True)
+class KeyFact:
+    """A line of an AccessKey's `status.keys`."""
+
+    name: str
+    label: str
+    """Tells keys apart, and gives none away."""
+    expires: int | None = None
+    """Seconds since 1970; None: never."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     key: Key
     generation: int
@@ -55,6 +66,8 @@ class Verdict:
     endpoints: tuple[EndpointFact, ...] = ()
     models: int = 0
     """How many models a ProviderKey makes callable."""
+    keys: tuple[KeyFact, ...] = ()
+    """Those of an AccessKey that let callers in, until they end."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from byway_operator.compile.access_keys import DraftAccessKey
+from byway_operator.compile.accounts import DraftAccount
 from byway_operator.compile.attempt import Attempt
 from byway_operator.compile.floors import floor_key
+from byway_operator.compile.routes import DraftRoute
 from byway_operator.compile.standing import Standing
 from byway_operator.compile.verdict import ACCEPTED, RESOLVED, Condition, Verdict
 from byway_operator.resources.manifest import Key
@@ -22,23 +25,29 @@ def verdicts(made: Attempt) -> dict[Key, Verdict]:
 
 def _verdict(made: Attempt, standing: Standing) -> Verdict:
     key = standing.key
-    account, route = made.accounts.get(key), made.routes.get(key)
-    if standing.resource is None:
-        resolved = _NOT_LOOKED
-    else:
-        resolved = (account.missing if account else route.resolved if route else None) or RESOLVED
+    account, route, access = made.accounts.get(key), made.routes.get(key), made.access_keys.get(key)
+    looked = standing.resource is not None
     return Verdict(
         key=key,
         generation=standing.manifest.generation,
         accepted=_accepted(made, standing),
-        resolved=resolved,
+        resolved=_resolved(account, route, access) if looked else _NOT_LOOKED,
         objects=made.assembly.made_of(key),
         fingerprint=made.assembly.fingerprint(key),
-        serves="nothing" if account and account.missing else standing.form,
+        serves="nothing" if (account and account.missing) or (access and access.known is None) else standing.form,
         model_names=made.names.get(key, ()),
         endpoints=route.facts if route else (),
         models=len(account.models) if account and account.missing is None else 0,
+        keys=access.facts if access else (),
     )
+
+
+def _resolved(account: DraftAccount | None, route: DraftRoute | None, access: DraftAccessKey | None) -> Condition:
+    if account is not None:
+        return account.missing or RESOLVED
+    if access is not None:
+        return access.missing or RESOLVED
+    return route.resolved if route is not None else RESOLVED
 
 
 def _accepted(made: Attempt, standing: Standing) -> Condition:
@@ -59,9 +68,11 @@ def _consequence(made: Attempt, standing: Standing) -> str:
             return f"callers of {names} get 404 with this reason" if names else "it serves nothing"
         case "ProviderKey", _:
             return "nothing can be called with it"
+        case "AccessKey", _:
+            return "nobody is let in with it"
         case "ConfigMap", _ if standing.key == floor_key(made.settings.namespace):
             return "until it is, nobody is served anything: it may have forbidden it"
         case "Secret", _:
-            return "ProviderKeys that name it have no credential"
+            return "what names it has no credential"
         case _:
             return ""

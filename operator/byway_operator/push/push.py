@@ -11,6 +11,7 @@ has a time is a timer of the loop. All of it runs on one loop; nothing here need
 
 import asyncio
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -92,6 +93,8 @@ class Hub:
         self._attendance = Attendance()
         self._asked = 0
         """The seat that was last asked to prove something."""
+        self._behind = 0
+        """A seat whose proxy had yet to ack the newest table when we last looked."""
         self._latest: Published | None = None
         self._settled: Published | None = None
         self._rollout: deciding.Rollout | None = None
@@ -101,6 +104,7 @@ class Hub:
         self._advance_timer: asyncio.TimerHandle | None = None
         self._count_timer: asyncio.TimerHandle | None = None
         self._change_timer: asyncio.TimerHandle | None = None
+        self._change_at = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -110,7 +114,8 @@ class Hub:
     def publish(self, compiled: Compiled) -> None:
         """Make this the table to have. The same hash again is no news to anybody."""
         self.refusals = remembered(self.refusals, compiled)
-        forms = {key: verdict.fingerprint for key, verdict in compiled.verdicts.items()}
+        # The ring remembers many tables, and most of a table is as it was.
+        forms = {key: sys.intern(verdict.fingerprint) for key, verdict in compiled.verdicts.items()}
         if self._latest is not None and self._latest.hash == compiled.hash:
             self._ring.amend(compiled.hash, forms)
             return
@@ -263,7 +268,7 @@ class Hub:
                 self._nacked(line, message)
             case Reported(report=report):
                 line.report = report
-                self._changed()
+                self._changed(self._settings.late_s)
             case Hello():
                 line.end(WSCloseCode.PROTOCOL_ERROR, "one hello is enough")
 
@@ -276,7 +281,8 @@ class Hub:
         if self._rollout is not None and self._rollout.hash == table.hash:
             self._rollout = deciding.answered(self._rollout, line.id)
         self._advance(line)
-        self._changed()
+        # Some have it, then all: who waits for the second need not be told the first.
+        self._changed(self._settings.late_s if self._some_are_behind() else 0.0)
 
     def _nacked(self, line: Line, nack: Nack) -> None:
         table = line.answer(nack.nonce)
@@ -297,7 +303,7 @@ class Hub:
             self._rollout = deciding.refused(self._rollout, line.id, _now())
             self._hold_back(table.compiled, nack)
         self._advance(line)
-        self._changed(at_once=True)
+        self._changed(0.0)
 
     def _hold_back(self, compiled: Compiled, nack: Nack) -> None:
         known, self.refusals = self.refusals, held_back(self.refusals, compiled, nack)
@@ -347,13 +353,25 @@ class Hub:
         for line in self._lines.values():
             line.count(self._proxies())
 
-    def _changed(self, at_once: bool = False) -> None:
+    def _some_are_behind(self) -> bool:
+        """Whether a proxy has yet to ack the newest table. The last that had is looked at first: a thousand acks
+        are not to be a million looks."""
+        digest = self._latest.hash if self._latest is not None else None
+        last = self._lines.get(self._behind)
+        if last is None or last.acked == digest:
+            self._behind = next((line.id for line in self._lines.values() if line.acked != digest), 0)
+        return self._behind in self._lines
+
+    def _changed(self, in_s: float | None = None) -> None:
+        """`on_change` is called within so many seconds, for all that changes until then."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + (self._settings.gather_s if in_s is None else in_s)
         if self._change_timer is not None:
-            if not at_once:
+            if self._change_at <= at:
                 return
             self._change_timer.cancel()
-        in_s = 0.0 if at_once else self._settings.gather_s
-        self._change_timer = asyncio.get_running_loop().call_later(in_s, self._tell_change)
+        self._change_at = at
+        self._change_timer = loop.call_at(at, self._tell_change)
 
     def _tell_change(self) -> None:
         self._change_timer = None

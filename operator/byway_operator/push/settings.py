@@ -21,7 +21,9 @@ class PushSettings:
     hello_s: float = 5.0
     report_every_s: float = 15.0
     gather_s: float = 0.1
-    """Acks and reports that come within it are one `on_change`."""
+    """Proxies that come and go within it are one `on_change`."""
+    late_s: float = 0.5
+    """The same of reports, and of acks while others are awaited. That all have acked is told at once."""
     close_s: float = 1.0
     most_proxies: int = 2000
     max_message_bytes: int = 8 * 1024 * 1024

@@ -1,5 +1,7 @@
-"""AccessKey: for apps that have no ServiceAccount token. Not done in this version: `parse` refuses it."""
+"""AccessKey: for apps that have no ServiceAccount token."""
 
+import math
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -35,7 +37,7 @@ class KeyOfMany(Part):
     ) = None
     """The key's digest, which is safe in Git: a key is 256 random bits."""
     expires_at: Time | None = None
-    """Default: never."""
+    """From then on nobody is let in with it. Default: never."""
 
     rules: ClassVar = (
         Rule(
@@ -43,7 +45,26 @@ class KeyOfMany(Part):
             "set secretRef or sha256",
             lambda self: (self.secret_ref is None) != (self.sha256 is None),
         ),
+        Rule(
+            "",
+            'no calendar has this time; want one like "2027-01-01T00:00:00Z"',
+            lambda self: self.expires_at is None or _moment(self.expires_at) is not None,
+            ".expiresAt",
+        ),
     )
+
+    @property
+    def expires(self) -> int | None:
+        """Seconds since 1970; None: never."""
+        return None if self.expires_at is None else _moment(self.expires_at)
+
+
+def _moment(text: str) -> int | None:
+    """Whole seconds since 1970, rounded down; None: there is no such time."""
+    try:
+        return max(math.floor(datetime.fromisoformat(text).timestamp()), 0)
+    except (ValueError, OverflowError):
+        return None
 
 
 class AccessKeySpec(Part):

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
 from byway_operator.resources.floor import Floor, NoFloor, unfolded
 from byway_operator.resources.manifest import Manifest
@@ -19,15 +20,16 @@ from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 from byway_operator.resources.undone import undone
 
-Resource = ModelRoute | ProviderKey | Secret | Floor
+Resource = ModelRoute | ProviderKey | AccessKey | Secret | Floor
 
 KINDS: Mapping[str, type[Resource]] = {
     "ModelRoute": ModelRoute,
     "ProviderKey": ProviderKey,
+    "AccessKey": AccessKey,
     "Secret": Secret,
     "ConfigMap": Floor,
 }
-LATER = ("Budget", "AccessKey")
+LATER = ("Budget",)
 """Kinds that the reference has and this version refuses."""
 
 

@@ -124,7 +124,7 @@ class Outbox:
             ours = now - found.written_at < self._pace.echo_s or found.under_way
             if told is not None and not ours and not same(told, found.known):
                 found.known = told
-        elif status == found.want:
+        elif status is found.want or status == found.want:
             return
         if status.get("observedGeneration") != found.want.get("observedGeneration"):
             found.asked_at = now

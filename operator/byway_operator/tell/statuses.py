@@ -133,13 +133,26 @@ class BudgetStatus(StatusTold):
     """The limit of which the smallest share is left."""
 
 
+class KeyTold(Told):
+    """One of the keys that let callers in."""
+
+    name: Word
+    """Its name in spec.keys."""
+    label: Word
+    """Its beginning and its end, to tell keys apart; of one that only its digest is known of, the digest's."""
+    last_used: Instant | None = None
+    """When it was last used, to half a minute."""
+
+
 class AccessKeyStatus(StatusTold):
     """What became of the access key, and when it was used."""
 
     last_used: Instant | None = None
     """When it was last used, to half a minute."""
     expires_at: Instant | None = None
-    """When the last of its keys ends."""
+    """When the last of its keys ends; absent where one never does."""
+    keys: Annotated[tuple[KeyTold, ...], Field(max_length=4), MAP_BY_NAME] = ()
+    """The keys that let callers in."""
 
 
 STATUSES: Mapping[str, type[StatusTold]] = {

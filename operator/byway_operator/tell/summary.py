@@ -40,6 +40,8 @@ class AccountHealth:
 class Summary:
     endpoints: Mapping[str, EndpointHealth] = field(default_factory=dict)
     accounts: Mapping[str, AccountHealth] = field(default_factory=dict)
+    access_keys: Mapping[str, float] = field(default_factory=dict)
+    """By `namespace/name/key`: when it was last used. Seconds since 1970."""
     complete: bool = True
     """Whether every proxy has reported, so that silence of an endpoint says nobody tried it lately."""
 
@@ -47,15 +49,18 @@ class Summary:
 def summarize(reports: Iterable[Report], before: Summary, now: float, complete: bool = True) -> Summary:
     by_endpoint: dict[str, list[EndpointReport]] = {}
     by_account: dict[str, list[ProviderKeyReport]] = {}
+    access_keys: dict[str, float] = {}
     for report in reports:
         for name, endpoint in report.endpoints.items():
             by_endpoint.setdefault(name, []).append(endpoint)
         for name, account in report.provider_keys.items():
             by_account.setdefault(name, []).append(account)
+        for name, used in report.access_keys.items():
+            access_keys[name] = max(used, access_keys.get(name, 0.0))
     endpoints = {name: _endpoint(said, before.endpoints.get(name), now) for name, said in by_endpoint.items()}
     rates = _error_rates(endpoints)
     accounts = {name: _account(said, rates.get(name)) for name, said in by_account.items()}
-    return Summary(endpoints, accounts, complete)
+    return Summary(endpoints, accounts, access_keys, complete)
 
 
 def median_ms(endpoints: Iterable[EndpointHealth]) -> float | None:

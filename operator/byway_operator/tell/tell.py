@@ -64,6 +64,8 @@ def _of_kind(
             return _of_route(verdict, fleet, health, previous, now)
         case "ProviderKey":
             return _of_provider_key(verdict, health, previous)
+        case "AccessKey":
+            return [], _of_access_key(verdict, health, previous)
         case _:
             return [], {}
 
@@ -107,6 +109,26 @@ def _of_provider_key(
         fields["quota"] = quota
     same_form = (previous or {}).get("observedGeneration") == verdict.generation
     return [("Valid", valid(account, previous if same_form else None))], fields
+
+
+def _of_access_key(verdict: Verdict, health: Summary, previous: Status | None) -> dict[str, Any]:
+    before = {told_["name"]: told_.get("lastUsed") for told_ in (previous or {}).get("keys", ())}
+    keys, used = [], [(previous or {}).get("lastUsed")]
+    for fact in verdict.keys:
+        at = health.access_keys.get(f"{verdict.key.namespace}/{verdict.key.name}/{fact.name}")
+        told_ = {"name": fact.name, "label": fact.label}
+        if last := _coarse_time(at, before.get(fact.name)):
+            told_["lastUsed"] = last
+            used.append(last)
+        keys.append(told_)
+    fields: dict[str, Any] = {"keys": keys}
+    # All are of one form, so the greatest is the latest.
+    if last := max(filter(None, used), default=None):
+        fields["lastUsed"] = last
+    ends = [fact.expires for fact in verdict.keys if fact.expires is not None]
+    if ends and len(ends) == len(verdict.keys):
+        fields["expiresAt"] = rfc3339(max(ends))
+    return fields
 
 
 def _quota(quota: Quota) -> dict[str, int]:

@@ -46,13 +46,13 @@ class Reading:
     """Objects of other kinds: `Deployment web`."""
 
 
-def read_documents(file: str, payload: bytes) -> Reading:
-    """`file` is its name as people know it, within the folder."""
+def read_documents(file: str, payload: bytes, namespace: str = "default") -> Reading:
+    """`file` is its name as people know it, within the folder; `namespace` that of objects which say none."""
     try:
         documents = documents_of(payload, json=file.endswith(".json"))
     except NotReadable as error:
         return Reading(problems=(Problem(Place(file, error.line), error.message),))
-    found = [_judge(file, document) for whole in documents for document in _unlisted(whole)]
+    found = [_judge(file, document, namespace) for whole in documents for document in _unlisted(whole)]
     return Reading(
         manifests=tuple(thing for thing in found if isinstance(thing, Manifest)),
         problems=tuple(thing for thing in found if isinstance(thing, Problem)),
@@ -81,7 +81,7 @@ def _is_list(value: dict[str, Any]) -> bool:
     return kind == "List" or (isinstance(kind, str) and kind.removesuffix("List") in KINDS)
 
 
-def _judge(file: str, document: Document) -> Manifest | Problem | str:
+def _judge(file: str, document: Document, namespace: str) -> Manifest | Problem | str:
     place = Place(file, document.line, document.lines)
     body = document.value
     if not isinstance(body, dict):
@@ -100,7 +100,7 @@ def _judge(file: str, document: Document) -> Manifest | Problem | str:
             return Problem(place.of("metadata"), said)
     elif not _read_here(str(version), str(kind)):
         return f"{kind} {_name_in(body)}"
-    return _manifest(str(kind), body, place)
+    return _manifest(str(kind), body, place, namespace)
 
 
 def _read_here(version: str, kind: str) -> bool:
@@ -145,11 +145,11 @@ def _name_in(body: dict[str, Any]) -> str:
     return str(metadata.get("name", ""))[:253] if isinstance(metadata, dict) else ""
 
 
-def _manifest(kind: str, body: dict[str, Any], place: Place) -> Manifest | Problem:
+def _manifest(kind: str, body: dict[str, Any], place: Place, unsaid: str) -> Manifest | Problem:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
         return Problem(place.of("metadata"), "metadata: required, as in `metadata: {name: smart}`")
-    name, namespace = metadata.get("name"), metadata.get("namespace", "default")
+    name, namespace = metadata.get("name"), metadata.get("namespace", unsaid)
     if name is None:
         return Problem(place.of("metadata"), "metadata.name: required; a generated name has no meaning in a folder")
     if not isinstance(name, str) or len(name) > 253 or not re.fullmatch(SUBDOMAIN_PATTERN, name):

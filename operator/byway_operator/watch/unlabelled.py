@@ -1,4 +1,4 @@
-"""Secrets that a ProviderKey names and that are not marked as credentials, so that their author can be told so.
+"""Secrets that a ProviderKey or an AccessKey names and that are not marked as credentials, to tell their author so.
 
 We watch marked ones alone; one that is missing among them is asked for by its name, and answered with its metadata:
 no value of an unmarked Secret ever reaches this process.
@@ -7,7 +7,7 @@ no value of an unmarked Secret ever reaches this process.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from byway_operator.kube.api import CREDENTIAL_LABEL, KubeApi, KubeError
 from byway_operator.resources.manifest import Key, World
@@ -52,10 +52,18 @@ def missing(world: World) -> Iterator[Name]:
     """Namespace and name of each Secret that is named and not known."""
     for key, manifest in sorted(world.manifests.items(), key=lambda pair: pair[0]):
         spec = manifest.body.get("spec")
-        ref = spec.get("secretRef") if key.kind == "ProviderKey" and isinstance(spec, dict) else None
-        name = ref.get("name") if isinstance(ref, dict) else None
-        if isinstance(name, str) and name and not _known(world, Key("Secret", key.namespace, name)):
-            yield key.namespace, name
+        for ref in _refs(key.kind, spec) if isinstance(spec, dict) else ():
+            name = ref.get("name") if isinstance(ref, dict) else None
+            if isinstance(name, str) and name and not _known(world, Key("Secret", key.namespace, name)):
+                yield key.namespace, name
+
+
+def _refs(kind: str, spec: dict[str, Any]) -> Iterator[Any]:
+    """As written, which may be anything."""
+    if kind == "ProviderKey":
+        yield spec.get("secretRef")
+    elif kind == "AccessKey" and isinstance(spec.get("keys"), list):
+        yield from (one.get("secretRef") for one in spec["keys"] if isinstance(one, dict))
 
 
 def _known(world: World, key: Key) -> bool:

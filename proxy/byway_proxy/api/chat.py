@@ -100,6 +100,7 @@ def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
         features=request.features,
         modalities=TEXT if len(request.modalities) == 1 else tuple(sorted(request.modalities)),
         streamed=request.stream,
+        allowed_models=caller.allowed_models,
     )
 
 

@@ -4,9 +4,11 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import msgspec
+from byway_contract.globs import allows
 from byway_contract.money import MILLION, NANO, Price
 from cachetools import LRUCache
 
+from byway_proxy.admit.caller import Caller
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.reply import Reply
 from byway_proxy.api.server import Received
@@ -41,7 +43,7 @@ class Models:
     async def all(self, received: Received, reply: Reply) -> None:
         """`offset` and `limit` page; without either the list is whole. A client pages while a page is full, so
         ignoring `offset` would keep it here for ever."""
-        entries = self._entries(self._serving.caller(received.headers).namespace)
+        entries = self._entries(self._serving.caller(received.headers))
         query = parse_qs(received.query)
         if "offset" in query or "limit" in query:
             offset, limit = _whole(query, "offset", 0), min(_whole(query, "limit", LIMIT), MOST)
@@ -54,17 +56,24 @@ class Models:
     async def one(self, received: Received, reply: Reply) -> None:
         """The slash in a model's name may come encoded or not: OpenAI's client encodes it."""
         name = unquote(received.path.removeprefix("/v1/models/"))
-        namespace = self._serving.caller(received.headers).namespace
-        for entry in self._entries(namespace):
+        caller = self._serving.caller(received.headers)
+        for entry in self._entries(caller):
             if entry["id"] == name:
                 reply.whole(200, JSON, _encode(entry))
                 return
         view, _ = self._serving.current()
-        near = nearest(view, namespace, name)
+        near = nearest(view, caller.namespace, name, caller.allowed_models)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise ApiError(404, f'no model named "{name[:200]}" here{hint} GET /v1/models lists all', param="model")
 
-    def _entries(self, namespace: str) -> tuple[dict[str, Any], ...]:
+    def _entries(self, caller: Caller) -> tuple[dict[str, Any], ...]:
+        entries = self._of(caller.namespace)
+        if not caller.allowed_models:
+            return entries
+        allowed = allows(caller.allowed_models)
+        return tuple(entry for entry in entries if allowed(entry["id"]))
+
+    def _of(self, namespace: str) -> tuple[dict[str, Any], ...]:
         """Made once for each table and namespace, of the namespaces that asked last."""
         view, _ = self._serving.current()
         if view is not self._view:

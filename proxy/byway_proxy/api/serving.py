@@ -36,6 +36,10 @@ class Serving:
         """Of callers' tokens, by their outcome, since the process started."""
         return self._admission.verifications
 
+    def last_used(self) -> dict[str, float]:
+        """Access keys, by `namespace/name/key`, and when each last let somebody in, in seconds since 1970."""
+        return self._admission.last_used()
+
     def swap(self, table: Table) -> None:
         """Raises TableError, and then the old one stays."""
         self._live = View(table), Heads(table)

@@ -284,7 +284,7 @@ def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
         streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == namespace,
         service_account=caller.service_account, access_key=caller.access_key,
         user=about.user, session=about.session, referer=about.referer, title=about.title,
-        user_agent=about.user_agent,
+        user_agent=about.user_agent, user_id=caller.user,
     )  # fmt: skip
 
 

@@ -4,12 +4,13 @@ Whatever is certain not to work is a 4xx, never a 5xx: official clients repeat a
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from byway_proxy.choose.candidate import Candidate
 from byway_proxy.choose.filter import nothing_to_ask, passing
 from byway_proxy.choose.health import Dice, Health, Standing
-from byway_proxy.choose.listing import nearest
-from byway_proxy.choose.nothing import Nothing, all_filtered, no_endpoints, rejected, unknown
+from byway_proxy.choose.listing import may_call, nearest
+from byway_proxy.choose.nothing import Nothing, all_filtered, no_endpoints, not_allowed, rejected, unknown
 from byway_proxy.choose.rank import Shelf, ranked
 from byway_proxy.choose.target import MOST_ATTEMPTS, Group, LeftOut, Rejected, Served, Target, Unknown
 from byway_proxy.choose.view import View
@@ -34,16 +35,18 @@ class Choice(Struct, frozen=True):
 
 def choose(wanted: Wanted, view: View, health: Health, now: float, dice: Dice) -> Choice:
     """Raises Nothing."""
+    out: list[LeftOut] = []
+    if wanted.allowed_models:
+        wanted = replace(wanted, models=_allowed(wanted, view, out))
     models = wanted.models
     if len(models) == 1:
         target = view.resolve(wanted.namespace, models[0])
-        only = _only(target, wanted, health, now)
+        only = _only(target, wanted, health, now, out)
         if only is not None:
             return only
         targets = [target]
     else:
         targets = [view.resolve(wanted.namespace, model) for model in models]
-    out: list[LeftOut] = []
     groups = _groups(targets, wanted, view, out)
     shelves = [Shelf(number, group, passing(group, wanted, out)) for number, group in enumerate(groups)]
     if len(shelves) > 1:
@@ -58,7 +61,21 @@ def choose(wanted: Wanted, view: View, health: Health, now: float, dice: Dice) -
     )
 
 
-def _only(target: Target, wanted: Wanted, health: Health, now: float) -> Choice | None:
+def _allowed(wanted: Wanted, view: View, out: list[LeftOut]) -> tuple[str, ...]:
+    """A name that the access key does not allow is passed over while another one is left. Raises Nothing."""
+    kept = []
+    for model in wanted.models:
+        if may_call(view, wanted.namespace, wanted.allowed_models, model):
+            kept.append(model)
+        else:
+            detail = "this access key's allowedModels leave it out"
+            out.append(LeftOut(model, "", "", "allowed_models", detail))
+    if not kept:
+        raise not_allowed(wanted, out)
+    return tuple(kept)
+
+
+def _only(target: Target, wanted: Wanted, health: Health, now: float, out: list[LeftOut]) -> Choice | None:
     """The usual case, where there is nothing to weigh: one endpoint, well, for a request that asks for nothing."""
     if not isinstance(target, Served):
         return None
@@ -66,7 +83,8 @@ def _only(target: Target, wanted: Wanted, health: Health, now: float) -> Choice 
     if slot is None or not nothing_to_ask(group, wanted) or health.standing(slot, now) is not READY:
         return None
     candidate = Candidate(slot, 0, group.name, "only", READY)
-    return Choice((candidate,), group.left_out, target.ignored, target.most_attempts)
+    left_out = (*out, *group.left_out) if out else group.left_out
+    return Choice((candidate,), left_out, target.ignored, target.most_attempts)
 
 
 def _groups(targets: list[Target], wanted: Wanted, view: View, out: list[LeftOut]) -> list[Group]:
@@ -85,7 +103,7 @@ def _groups(targets: list[Target], wanted: Wanted, view: View, out: list[LeftOut
     for target in targets:
         if isinstance(target, Rejected):
             raise rejected(wanted, target)
-    raise unknown(wanted, nearest(view, wanted.namespace, wanted.models[0]))
+    raise unknown(wanted, nearest(view, wanted.namespace, wanted.models[0], wanted.allowed_models))
 
 
 def _each_once(shelves: list[Shelf]) -> list[Shelf]:

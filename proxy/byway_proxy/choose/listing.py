@@ -2,10 +2,12 @@
 
 import difflib
 
+from byway_contract.globs import allows
 from byway_contract.money import Price
 from byway_contract.table import Endpoint, Model
 from msgspec import Struct
 
+from byway_proxy.choose import names
 from byway_proxy.choose.target import Served
 from byway_proxy.choose.view import View
 
@@ -44,15 +46,26 @@ def visible_models(view: View, namespace: str) -> tuple[Listed, ...]:
     return tuple(listed[name] for name in sorted(listed))
 
 
+def may_call(view: View, namespace: str, globs: tuple[str, ...], name: str) -> bool:
+    """Whether an access key of these allowed models may call a name, as written or but for its routing variants."""
+    allowed = allows(globs)
+    if allowed(name):
+        return True
+    base = names.parse(name).base
+    # `smart:nitro` may also be the whole name of something else.
+    return base != name and allowed(base) and not view.named_as_written(namespace, name)
+
+
 def visible_names(view: View, namespace: str) -> list[str]:
-    names = [name for name, _, route in view.routes(namespace) if route.rejected is None]
+    routes = [name for name, _, route in view.routes(namespace) if route.rejected is None]
     taken = {name for name, _, _ in view.routes(namespace)}
-    return names + [m for m in view.models() if m not in taken and view.endpoints_by_name(namespace, m)]
+    return routes + [m for m in view.models() if m not in taken and view.endpoints_by_name(namespace, m)]
 
 
-def nearest(view: View, namespace: str, name: str) -> tuple[str, ...]:
-    """The names most like one that does not exist, of those this namespace may see: others' names are secrets."""
-    near = [n for n in visible_names(view, namespace) if abs(len(n) - len(name)) <= 8 or n.endswith(f"/{name}")]
+def nearest(view: View, namespace: str, name: str, allowed: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The names most like one that does not exist, of those this namespace may see and an access key allows."""
+    seen = filter(allows(allowed), visible_names(view, namespace))
+    near = [n for n in seen if abs(len(n) - len(name)) <= 8 or n.endswith(f"/{name}")]
     ends = tuple(n for n in near if n.endswith(f"/{name}"))[:2]
     # Its own author's models are the likeliest meant.
     near.sort(key=lambda n: n.split("/", 1)[0] != name.split("/", 1)[0])

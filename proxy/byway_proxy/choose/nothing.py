@@ -105,6 +105,14 @@ def rejected(wanted: Wanted, target: Rejected) -> Nothing:
     return Nothing(404, "no_endpoints", message, wanted.models, left_out=out)
 
 
+def not_allowed(wanted: Wanted, out: list[LeftOut]) -> Nothing:
+    """Told alike of names that there are and of names that there are not."""
+    allowed = ", ".join(wanted.allowed_models[:10]) + (", …" if len(wanted.allowed_models) > 10 else "")
+    message = f'this access key may not call "{wanted.models[0][:200]}"; its allowedModels: {allowed}'
+    constraint = ("allowedModels", f"names that fit {allowed}")
+    return Nothing(403, "constraint_filtered", message, wanted.models, left_out=tuple(out), constraint=constraint)
+
+
 def no_endpoints(wanted: Wanted, out: list[LeftOut]) -> Nothing:
     why = "; ".join(f"{each.provider or each.model}: {each.detail}" for each in out[:3])
     message = f'model "{wanted.models[0]}" has no endpoints just now' + (f": {why}" if why else "")

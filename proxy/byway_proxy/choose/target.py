@@ -37,9 +37,11 @@ Reason = Literal[
     "missing",
     "rejected",
     "unknown_model",
+    "allowed_models",
 ]
 """Why a candidate was left out. `policy_…` is the route's own data policy, `floor…` the platform's demands on the
 caller's namespace (`floor` alone: nobody can tell what they are), `data_collection` and `zdr` are the caller's;
+`allowed_models` are those of the caller's access key;
 `lacks_feature` is soft: others of the same model have it."""
 
 MOST_ATTEMPTS = 8

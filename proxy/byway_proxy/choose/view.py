@@ -74,6 +74,12 @@ class View:
         """What binds callers of a namespace; one that no floor names is bound as all such are."""
         return self._floors.get(namespace) or self._floors.get(EVERY_NAMESPACE)
 
+    def named_as_written(self, namespace: str, name: str) -> bool:
+        """Whether the whole of a name leads somewhere, and not only what is left of it without variants."""
+        return not isinstance(
+            self._found(namespace, name, names.Name(name), Demands(namespace, self.floor(namespace)), ()), Unknown
+        )
+
     def routes(self, namespace: str) -> Iterator[tuple[str, str, Route]]:
         """(name, route id, route) this namespace calls by bare name, its own first; rejected ones included."""
         seen: set[str] = set()

@@ -69,6 +69,8 @@ class Wanted(Struct, frozen=True, gc=False):
     modalities: tuple[str, ...] = TEXT
     """Of the input."""
     streamed: bool = False
+    allowed_models: tuple[str, ...] = ()
+    """Globs of names as callers write them: what the caller's access key may call. Empty is all."""
 
 
 class BadPreference(ValueError):

@@ -116,6 +116,19 @@ def test_who_spent_it_is_a_namespace_and_a_service_account(tell: Telling) -> Non
     tell(story)
 
 
+def test_who_spent_it_is_an_access_key_and_its_proven_user(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        for number, (key, user) in enumerate([("ci", "ann"), ("ci", "ann"), ("cd", "ann"), ("", "")]):
+            one = intent(str(number), access_key=key, user_id=user, user="whoever it says")
+            await store.book(batch(2 * number + 1, one, settle(str(number))), 0.0)
+        rows = (await store.sums(Question(("access_key", "user")))).rows
+        assert [(*row.key.values(), row.attempts) for row in rows] == [
+            ("ci", "ann", 2), ("", "", 1), ("cd", "ann", 1),
+        ]  # fmt: skip
+
+    tell(story)
+
+
 def test_an_attempt_is_given_back_as_it_was_written(tell: Telling) -> None:
     full = intent(
         price=Price(1, 2, cache_read=3, tiers=(Tier(200_000, 4, 5),)),
@@ -130,6 +143,7 @@ def test_an_attempt_is_given_back_as_it_was_written(tell: Telling) -> None:
         referer="r",
         title="t\u2028'; DROP TABLE attempt; --",
         user_agent="ua",
+        user_id="ann@example.com",
     )
     ended = settle(
         outcome="upstream_cut",
