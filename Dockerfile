@@ -11,7 +11,7 @@ FROM ${BASE} AS python
 # No versions: within Debian 12 these change for security alone, and pins would keep that out.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates python3 \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 tzdata \
     && rm -rf /var/lib/apt/lists/* /var/log/*
 ENV PATH=/opt/byway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /

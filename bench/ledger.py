@@ -1,25 +1,42 @@
-"""How fast the log takes records and the ledger books them: `python bench/ledger.py [attempts]`.
+"""How fast the log takes records, and how fast the ledger books them and gives grants.
 
-SQLite with `synchronous=FULL`, batches of 1,000 records in the order a busy proxy writes them (each attempt's end
-some way behind its beginning), through the store, and then the whole road: log, shipper, unix socket, ledger.
+    python bench/ledger.py [attempts]
+
+SQLite with `synchronous=FULL`, and a PostgreSQL 15 of its own on this machine with its usual `fsync`, where one can
+be had. Batches of 1,000 records in the order a busy proxy writes them (each attempt's end some way behind its
+beginning); once as they are, and once under 31 limits of which each attempt fits four, one of them by a grant. Then
+grants: 16 proxies that ask at a time, all of one limit, or of 100. And the whole road: log, shipper, unix socket,
+ledger, both in this process.
 """
 
 import asyncio
+import itertools
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+from byway_contract.grants import Ask, Grants, Limit, Limits, Match, Want
 from byway_contract.money import Price, Usage
 from byway_contract.records import MOST_RECORDS, Batch, Intent, Record, Settle, owed
 from byway_ledger.app import Settings, serve
+from byway_ledger.stores.postgres import opened
 from byway_ledger.stores.sqlite import SQLite
+from byway_ledger.stores.store import Store
 from byway_process.logs import Log as ProcessLog
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.ship import Shipper
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from builders import postgres  # isort: skip - it is of the tests
+
 UNDER_WAY = 100
+NOW = 1_795_000_000.0
+ASKS = 2000
+AT_A_TIME = 16
 PRICE = Price(input=150_000_000, output=600_000_000)
 USAGE = Usage(prompt=1200, completion=80, cached=1024)
 
@@ -84,13 +101,75 @@ def append(directory: Path, made: list[Record]) -> Log:
     return log
 
 
-async def book(path: Path, made: list[Record]) -> None:
-    store = SQLite(path)
+async def book(store: Store, name: str, made: list[Record]) -> None:
     began = time.perf_counter()
     for start in range(0, len(made), MOST_RECORDS):
-        await store.book(Batch("bench", 1, start + 1, made[start : start + MOST_RECORDS]), 0.0)
-    print(f"store alone   {len(made) / (time.perf_counter() - began):8,.0f} records/s")
+        await store.book(Batch(name, 1, start + 1, made[start : start + MOST_RECORDS]), NOW + 1000)
+    print(f"  {name:<32} {len(made) / (time.perf_counter() - began):9,.0f} records/s")
+
+
+def limits() -> Limits:
+    of_teams = [
+        Limit(f"platform/{period}-{n}", period, "nanodollars", 10**15, match=Match(namespaces=(f"team-{n}",)))
+        for n in range(10)
+        for period in ("Day", "Week", "Month")
+    ]  # fmt: skip
+    return Limits(1, 1, "bench", (*of_teams, Limit("platform/all", "Month", "nanodollars", 10**15)))
+
+
+async def book_under_limits(store: Store, name: str, made: list[Record]) -> None:
+    await store.rule(limits(), NOW + 1000)
+    want = Want("platform/all/Month/nanodollars", 10**12, 10**12)
+    answer = await store.ask(Ask(name, 1, 1, wants=(want,)), NOW + 1000, "", lambda: "g-bench")
+    assert isinstance(answer, Grants)
+    grant = answer.given[0].grant
+    named = [_drawn(record, grant) for record in made]
+    await book(store, name, named)
+
+
+def _drawn(record: Record, grant: str) -> Record:
+    """Another attempt, which draws from that grant."""
+    assert isinstance(record, Intent | Settle)
+    name = f"x{record.attempt}"
+    if isinstance(record, Settle):
+        return msgspec.structs.replace(record, attempt=name, legs=((grant, record.billed),))
+    return msgspec.structs.replace(record, attempt=name)
+
+
+async def give(store: Store, several: int) -> None:
+    many = tuple(Limit(f"platform/hot-{n}", "Month", "nanodollars", 10**15) for n in range(several))
+    await store.rule(Limits(1, 1 + several, f"hot-{several}", many), NOW + 1000)
+    numbers, took = itertools.count(1), []
+
+    async def proxy(number: int) -> None:
+        for ask in range(1, ASKS // AT_A_TIME + 1):
+            want = Want(many[(number * 7 + ask) % several].id, 1000, 100_000)
+            began = time.perf_counter()
+            # A few grants are all that a proxy has of a limit.
+            message = Ask(f"p-{several}-{number}-{ask // 10}", 1, ask % 10 + 1, wants=(want,))
+            await store.ask(message, NOW + 1000, "", lambda: f"g-{several}-{next(numbers)}")
+            took.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(proxy(number) for number in range(AT_A_TIME)))
+    rate, p99 = ASKS / (time.perf_counter() - began), sorted(took)[len(took) * 99 // 100] * 1000
+    print(f"  {f'grants of {several} limits':<32} {rate:9,.0f} grants/s   p99 {p99:.1f} ms")
+
+
+async def measure(store: Store, made: list[Record]) -> None:
+    await book(store, "booked", made)
+    await book_under_limits(store, "booked, under 31 limits", made)
+    await give(store, 1)
+    await give(store, 100)
     await store.close()
+
+
+async def on_sqlite(path: Path, made: list[Record]) -> None:
+    await measure(SQLite(path), made)
+
+
+async def on_postgres(url: str, made: list[Record]) -> None:
+    await measure(await opened(url), made)
 
 
 async def ship(folder: Path, log: Log, count: int) -> None:
@@ -112,7 +191,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="byway-bench-") as name:
         folder = Path(name)
         log = append(folder / "log", made)
-        asyncio.run(book(folder / "alone.sqlite", made))
+        print("SQLite")
+        asyncio.run(on_sqlite(folder / "alone.sqlite", made))
+        if (where := postgres.programs()) is not None:
+            print("PostgreSQL")
+            server = postgres.Server(where)
+            try:
+                asyncio.run(on_postgres(server.fresh(), made))
+            finally:
+                server.remove()
         asyncio.run(ship(folder, log, len(made)))
         log.close()
 

@@ -3,6 +3,7 @@
     BOOT            a process opened the log: a new epoch begins
     INTENT          an attempt is about to be sent, at this price      (before the provider sees a byte)
     SETTLE          how it ended: tokens, cost, who pays               (exactly one for each INTENT)
+    RELEASE         so much of a grant goes back                       (see `grants`)
 
 Records are numbered by (source, epoch, seq): `source` is minted with the log's directory and kept in it, `epoch`
 counts its openings, `seq` counts its records from 1 and never starts anew. A ledger that has booked seq N of a
@@ -21,6 +22,8 @@ Outcome = Literal["ok", "failed", "client_cancel", "upstream_cut", "crash"]
 UsageFrom = Literal["provider", "estimated", "unknown"]
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Legs = tuple[tuple[Id, Amount], ...]
+"""Grants, and how much of each: held in an INTENT, drawn in a SETTLE."""
 
 
 # gc=False, here and below: what is written at each request holds no cycle, so nobody need look for one.
@@ -65,6 +68,7 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     user_agent: str = ""
     user_id: str = ""
     """Whose access key it is, by the word of its AccessKey; `user` is only what the request says."""
+    legs: Legs = ()
 
 
 class Settle(_Record, frozen=True, tag="SETTLE"):
@@ -86,9 +90,16 @@ class Settle(_Record, frozen=True, tag="SETTLE"):
     finish: str = ""
     native_finish: str = ""
     upstream_id: str = ""
+    legs: Legs = ()
+    """What it draws from grants, in each one's unit: for money what is `billed`, or more (a crash: the hold)."""
 
 
-Record = Boot | Intent | Settle
+class Release(_Record, frozen=True, tag="RELEASE"):
+    grant: Id
+    amount: Amount
+
+
+Record = Boot | Intent | Settle | Release
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -103,17 +114,26 @@ class Batch(msgspec.Struct, frozen=True):
     """The first record the log still has. A ledger that lost its books cannot ask for what came before it."""
 
 
-class Booked(msgspec.Struct, frozen=True):
+class Booked(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer: everything up to and including `seq` is booked."""
 
     seq: int
+    recall: tuple[str, ...] = ()
+    """Grants that others need: see `grants.Grants`."""
 
 
 class Fenced(msgspec.Struct, frozen=True):
-    """409: this source has been opened anew since; the older epoch may not write."""
+    """409: this source has been opened anew since; the older epoch may not write.
+
+    Or it was declared lost: then `epoch` is beyond every epoch, and its log has to be a new source.
+    """
 
     epoch: int
     fenced: bool = True
+
+
+CLOSED_EPOCH = 2**53
+"""A lost source stands at this epoch, so no opening of its log may write any more."""
 
 
 class Gap(msgspec.Struct, frozen=True):

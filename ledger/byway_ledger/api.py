@@ -5,18 +5,20 @@ POST /v1/usage       a batch         200 booked · 400 no batch · 403 another's
 GET  /v1/usage       sums            ?by=route,day&since=…&until=…&limit=…
 GET  /v1/attempts    of a request    ?request=gen-…
 GET  /healthz /readyz /metrics
+and those of limits and grants: see `grants_api`
 
 So they are on the unix socket. Over TLS they are behind a door: see `guard`.
 """
 
+import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 from byway_contract.activity import ATTEMPTS_PATH, Attempts
 from byway_contract.records import (
+    CLOSED_EPOCH,
     MOST_RECORDS,
     USAGE_PATH,
     Batch,
@@ -29,8 +31,10 @@ from byway_contract.records import (
 from byway_process.logs import Log
 from prometheus_client import CollectorRegistry, generate_latest
 
+from byway_ledger.answers import answer, error_answer, explained, foreign_answer
 from byway_ledger.books import Foreign
 from byway_ledger.figures import Figures, Scraped
+from byway_ledger.grants_api import GrantsApi
 from byway_ledger.question import NoQuestion, question
 from byway_ledger.stores.store import Done, Store, StoreError, StoreFull
 
@@ -38,8 +42,6 @@ from byway_ledger.stores.store import Done, Store, StoreError, StoreFull
 MOST_BYTES = 64 * 1024 * 1024
 # Each waits for one commit. More than this, and a proxy is better off trying again.
 MOST_WAITING = 64
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Api:
         self.figures = Figures()
         self._store, self._log, self._now = store, log, now
         self._waiting = 0
+        self.grants = GrantsApi(store, self.figures, log, lambda: secrets.token_hex(8), now)
         self._registry = CollectorRegistry()
         self._registry.register(Scraped(self.figures))
 
@@ -62,6 +65,7 @@ class Api:
                 web.post(USAGE_PATH, self.take),
                 web.get(USAGE_PATH, self.sums),
                 web.get(ATTEMPTS_PATH, self.attempts),
+                *self.grants.routes(),
                 *self.admin(),
             ]
         )
@@ -98,7 +102,7 @@ class Api:
             return error_answer(507 if isinstance(error, StoreFull) else 503, str(error), retry_after_s=1)
         if isinstance(done, Done):
             self._count(batch, done, time.perf_counter() - began)
-            return _answer(200, Booked(done.seq))
+            return answer(200, Booked(done.seq, done.recall))
         if isinstance(done, Foreign):
             return self._foreign(batch, done, sender)
         return self._refused(batch, done)
@@ -123,29 +127,25 @@ class Api:
             self.figures.fenced += 1
         kind = type(why).__name__.lower()
         self._log.warning("a batch is refused", source=batch.source, first=batch.first_seq, why=kind)
-        return _answer(409, why)
+        return answer(409, why)
 
     def _foreign(self, batch: Batch, why: Foreign, sender: str) -> web.Response:
         self.figures.foreign += 1
         self._log.warning("a batch is refused", source=batch.source, sender=sender, why=f"the log of {why.owner}")
-        return error_answer(
-            403,
-            f"this log is pod {why.owner}'s, and {sender} may not write into it: give each pod a volume of its own"
-            " for its log, or let the pod that takes it over bear the same name (a StatefulSet)",
-        )
+        return foreign_answer(why.owner, sender)
 
     async def sums(self, request: web.Request) -> web.Response:
         try:
             asked = question(request.query)
         except NoQuestion as error:
             return error_answer(400, str(error))
-        return _answer(200, await self._store.sums(asked))
+        return answer(200, await self._store.sums(asked))
 
     async def attempts(self, request: web.Request) -> web.Response:
         name = request.query.get("request", "")
         if not name:
             return error_answer(400, "request: want the id of a generation, as in ?request=gen-…")
-        return _answer(200, Attempts(await self._store.attempts(name)))
+        return answer(200, Attempts(await self._store.attempts(name)))
 
     async def _healthy(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -166,28 +166,6 @@ def _batch(body: bytes) -> Batch | _NoBatch:
         return _NoBatch(str(error)[:200])
     if not 1 <= len(batch.records) <= MOST_RECORDS:
         return _NoBatch(f"records: want 1 to {MOST_RECORDS}, not {len(batch.records)}")
-    if batch.first_seq < 1 or batch.epoch < 1:
+    if batch.first_seq < 1 or not 1 <= batch.epoch < CLOSED_EPOCH:
         return _NoBatch("first_seq, epoch: both begin with 1")
     return batch
-
-
-@web.middleware
-async def explained(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except StoreError as error:
-        return error_answer(503, str(error), retry_after_s=1)
-    except web.HTTPException as error:
-        return error_answer(error.status, f"{request.method} {request.path}: {error.reason}")
-
-
-def _answer(status: int, body: msgspec.Struct) -> web.Response:
-    return web.Response(status=status, body=_encode(body), content_type="application/json")
-
-
-def error_answer(status: int, message: str, *, retry_after_s: int | None = None) -> web.Response:
-    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    body = _encode({"error": {"message": message}})
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)

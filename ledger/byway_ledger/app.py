@@ -17,12 +17,16 @@ from byway_ledger.api import Api
 from byway_ledger.door import Door
 from byway_ledger.guard import Guard
 from byway_ledger.keys import Keys
+from byway_ledger.shared_keys import LOOK_EVERY_S as SHARED_EVERY_S
+from byway_ledger.shared_keys import SharedKeys
+from byway_ledger.stores.postgres import Postgres, is_postgres, opened, without_password
 from byway_ledger.stores.sqlite import SQLite
+from byway_ledger.stores.store import Store
 
 
 class Settings(msgspec.Struct, frozen=True):
     database: str
-    """File of the SQLite books, `BYWAY_DATABASE`. Beside it lie `…-wal`, `…-shm`, `….lock` and `….keys`."""
+    """File of the SQLite books; or `postgresql://user@host/name`, with the password in the file of `PGPASSFILE`."""
     socket: str = ""
     """Unix socket to listen on; only this user may connect."""
     listen: str = ""
@@ -80,17 +84,36 @@ async def serve(settings: Settings, log: Log, stop: asyncio.Event, look_every_s:
     adopt_library_logs(log)
     async with AsyncExitStack() as ending:
         tls = _tls(settings, log) if settings.listen else None
-        store = SQLite(Path(settings.database), answer_within_s=settings.answer_within_s)
+        store = await _store(settings)
         ending.push_async_callback(store.close)
-        where = await _listen(Api(store, log), tls, settings, log, ending)
+        shared = SharedKeys(store, _keys(settings, log), log) if isinstance(store, Postgres) else None
+        where = await _listen(Api(store, log), tls, settings, log, ending, shared)
         quieten_gc()
-        log.info("the ledger serves", database=settings.database, listening=where)
+        log.info("the ledger serves", database=_shown(settings.database), listening=where)
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(tls.watch(look_every_s)) if tls is not None else None
+            watching = [tasks.create_task(tls.watch(look_every_s))] if tls is not None else []
+            if tls is not None and shared is not None:
+                watching.append(tasks.create_task(shared.watch(min(look_every_s, SHARED_EVERY_S))))
             await stop.wait()
-            if watching is not None:
-                watching.cancel()
+            for task in watching:
+                task.cancel()
         log.info("the ledger ends")
+
+
+async def _store(settings: Settings) -> Store:
+    if is_postgres(settings.database):
+        return await opened(settings.database, answer_within_s=settings.answer_within_s)
+    return SQLite(Path(settings.database), answer_within_s=settings.answer_within_s)
+
+
+def _shown(database: str) -> str:
+    return without_password(database) if is_postgres(database) else database
+
+
+def _keys(settings: Settings, log: Log) -> Keys:
+    """Beside SQLite's books, where `…-wal`, `…-shm` and `….lock` lie too."""
+    path = None if is_postgres(settings.database) else Path(settings.database + ".keys")
+    return Keys(path, settings.audience, log)
 
 
 def _tls(settings: Settings, log: Log) -> ServerTls:
@@ -98,7 +121,12 @@ def _tls(settings: Settings, log: Log) -> ServerTls:
 
 
 async def _listen(
-    api: Api, tls: ServerTls | None, settings: Settings, log: Log, ending: AsyncExitStack
+    api: Api,
+    tls: ServerTls | None,
+    settings: Settings,
+    log: Log,
+    ending: AsyncExitStack,
+    shared: SharedKeys | None,
 ) -> list[str]:
     where: list[str] = []
     if settings.socket:
@@ -111,9 +139,11 @@ async def _listen(
             os.umask(mask)
         where += map(str, runner.addresses)
     if tls is not None:
-        keys = Keys(Path(settings.database + ".keys"), settings.audience, log)
+        keys = _keys(settings, log) if shared is None else shared.keys
         door = Door(settings.proxy_service_account, settings.operator_name)
-        runner = await _runner(Guard(api, door, keys, log).app(), settings, ending)
+        runner = await _runner(
+            Guard(api, door, keys, log, keep=None if shared is None else shared.keep).app(), settings, ending
+        )
         host, port = address_of("BYWAY_LISTEN", settings.listen)
         await web.TCPSite(runner, host, port, ssl_context=tls.context).start()
         where += map(str, runner.addresses)

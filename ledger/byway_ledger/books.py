@@ -51,6 +51,8 @@ class Known:
 
     price: Price | None
     ended: bool
+    intent: Intent | None = None
+    """As much of it as decides which limits it counts for."""
 
 
 @dataclass(frozen=True)

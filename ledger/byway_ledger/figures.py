@@ -10,6 +10,7 @@ class Figures:
     """Since the process started."""
 
     __slots__ = (
+        "asks",
         "batches",
         "failed",
         "fenced",
@@ -26,7 +27,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.batches = self.records = self.repeated = self.flagged = self.gaps = self.fenced = self.failed = 0
-        self.foreign = self.turned_away = 0
+        self.foreign = self.turned_away = self.asks = 0
         self.keys = 0
         """Signing keys that tokens are verified with; none where the unix socket's mode is the door."""
         self.seconds = 0.0
@@ -52,6 +53,7 @@ class Scraped(Collector):
         )
         yield CounterMetricFamily("byway_ledger_turned_away", "Requests without the right proof.", f.turned_away)
         yield GaugeMetricFamily("byway_ledger_signing_keys", "Keys that tokens are verified with.", f.keys)
-        yield CounterMetricFamily("byway_ledger_failures", "Batches that could not be written.", f.failed)
+        yield CounterMetricFamily("byway_ledger_asks", "Asks for grants answered.", f.asks)
+        yield CounterMetricFamily("byway_ledger_failures", "Transactions that could not be written.", f.failed)
         yield CounterMetricFamily("byway_ledger_booking_seconds", "Time spent booking.", f.seconds)
         yield GaugeMetricFamily("byway_ledger_last_booked_seconds", "When booked last.", f.last_booked)

@@ -1,23 +1,26 @@
 """The ledger's URLs as a cluster reaches them: over TLS, each behind its door.
 
-POST /v1/usage                     proxies       401, 403 with what to show · 503 before the first keys
-PUT  /v1/keys                      the operator  204 · 400 no keys for us · 507 believed, but not kept
-GET  /v1/usage  GET /v1/attempts   the operator
+POST /v1/usage /v1/grants /v1/hello     proxies       401, 403 with what to show · 503 before the first keys
+PUT  /v1/keys                           the operator  204 · 400 no keys for us · 507 believed, but not kept
+PUT  /v1/limits  POST /v1/close-source  the operator
+GET  /v1/usage /v1/attempts /v1/counters  the operator
 
 Health and metrics are elsewhere (`BYWAY_ADMIN`). A ledger without keys is ready all the same: it is by being
 reachable that it gets them.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from byway_contract.activity import ATTEMPTS_PATH
+from byway_contract.grants import CLOSE_PATH, COUNTERS_PATH, GRANTS_PATH, HELLO_PATH, LIMITS_PATH
 from byway_contract.records import KEYS_PATH, USAGE_PATH
 from byway_process.logs import Log
 
 from byway_ledger import keys as signing
-from byway_ledger.api import MOST_BYTES, Api, error_answer, explained
+from byway_ledger.answers import error_answer, explained
+from byway_ledger.api import MOST_BYTES, Api
 from byway_ledger.door import AWAIT_KEYS_S, Denied, Door
 from byway_ledger.keys import Keys, KeysError
 
@@ -25,9 +28,21 @@ from byway_ledger.keys import Keys, KeysError
 SAY_AGAIN_S = 60.0
 _MOST_SAID = 64
 
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
+
 
 class Guard:
-    def __init__(self, api: Api, door: Door, keys: Keys, log: Log, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        api: Api,
+        door: Door,
+        keys: Keys,
+        log: Log,
+        now: Callable[[], float] = time.time,
+        keep: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`keep` writes keys down where other ledgers find them. Raises StoreError."""
+        self._keep = keep
         self._api, self._door, self._keys, self._log, self._now = api, door, keys, log, now
         self._said: dict[str, float] = {}
         api.figures.keys = keys.count
@@ -36,20 +51,34 @@ class Guard:
         app = web.Application(client_max_size=MOST_BYTES, middlewares=[explained])
         app.add_routes(
             [
-                web.post(USAGE_PATH, self._take),
+                web.post(USAGE_PATH, self._proxies(self._api.take)),
                 web.put(KEYS_PATH, self._believe),
-                web.get(USAGE_PATH, self._sums),
-                web.get(ATTEMPTS_PATH, self._attempts),
+                web.get(USAGE_PATH, self._operators(self._api.sums)),
+                web.get(ATTEMPTS_PATH, self._operators(self._api.attempts)),
+                web.put(LIMITS_PATH, self._operators(self._api.grants.rule)),
+                web.post(CLOSE_PATH, self._operators(self._api.grants.close_source)),
+                web.get(COUNTERS_PATH, self._operators(self._api.grants.counters)),
+                web.post(GRANTS_PATH, self._proxies(self._api.grants.ask)),
+                web.post(HELLO_PATH, self._proxies(self._api.grants.hello)),
             ]
         )
         return app
 
-    async def _take(self, request: web.Request) -> web.Response:
-        # Before anything of the body is read.
-        shown = self._door.proxy(request.headers.get(hdrs.AUTHORIZATION, ""), self._keys.verifier, self._now())
-        if isinstance(shown, Denied):
-            return self._denied(request, shown)
-        return await self._api.take(request, shown.pod)
+    def _proxies(self, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> _Handler:
+        async def guarded(request: web.Request) -> web.Response:
+            # Before anything of the body is read.
+            shown = self._door.proxy(request.headers.get(hdrs.AUTHORIZATION, ""), self._keys.verifier, self._now())
+            if isinstance(shown, Denied):
+                return self._denied(request, shown)
+            return await handler(request, shown.pod)
+
+        return guarded
+
+    def _operators(self, handler: _Handler) -> _Handler:
+        async def guarded(request: web.Request) -> web.Response:
+            return self._stranger(request) or await handler(request)
+
+        return guarded
 
     async def _believe(self, request: web.Request) -> web.Response:
         if denied := self._stranger(request):
@@ -58,6 +87,8 @@ class Guard:
             return error_answer(413, f"more than {signing.MOST_BYTES} bytes of keys")
         try:
             self._keys.take(await request.read())
+            if self._keep is not None:
+                await self._keep(self._keys.written.decode())
         except KeysError as error:
             self._log.warning("signing keys are refused", why=str(error))
             return error_answer(400, str(error))
@@ -67,12 +98,6 @@ class Guard:
         finally:
             self._api.figures.keys = self._keys.count
         return web.Response(status=204)
-
-    async def _sums(self, request: web.Request) -> web.Response:
-        return self._stranger(request) or await self._api.sums(request)
-
-    async def _attempts(self, request: web.Request) -> web.Response:
-        return self._stranger(request) or await self._api.attempts(request)
 
     def _stranger(self, request: web.Request) -> web.Response | None:
         certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None

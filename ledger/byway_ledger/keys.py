@@ -2,6 +2,7 @@
 
 The ledger dials nobody and has no right in Kubernetes, so it cannot fetch them. They lie beside the books, so that
 a ledger that starts while no operator is there knows its proxies all the same (docs/decisions/keys-are-brought.md).
+Ledgers side by side on PostgreSQL keep them there, and each looks what another was brought.
 """
 
 import contextlib
@@ -26,13 +27,20 @@ class KeysError(ValueError):
 class Keys:
     """`verifier` is None until the first keys came."""
 
-    def __init__(self, path: Path, audience: str, log: Log) -> None:
+    def __init__(self, path: Path | None, audience: str, log: Log) -> None:
+        """Without a path they are kept by whoever reads `written`."""
         self.verifier: Verifier | None = None
         self.count = 0
         """Of keys that can be used."""
         self._path, self._audience, self._log = path, audience, log
         self._kept = b""
-        self._recall()
+        if path is not None:
+            self._recall(path)
+
+    @property
+    def written(self) -> bytes:
+        """The last ones, to be kept; empty before the first."""
+        return self._kept
 
     def take(self, body: bytes) -> None:
         """Believe these from now on, and them alone. Raises KeysError; OSError if they are not kept as well."""
@@ -43,7 +51,8 @@ class Keys:
         self._believe(issuer)
         written = _encode(issuer)
         if written != self._kept:
-            _replace(self._path, written)
+            if self._path is not None:
+                _replace(self._path, written)
             self._kept = written
             self._log.info("signing keys are brought", issuer=issuer.issuer, keys=self.count)
 
@@ -57,9 +66,9 @@ class Keys:
             raise KeysError("want an issuer and at least one RSA or EC key of it that tokens can be verified with")
         self.verifier, self.count = Verifier(issuer.issuer, issuer.audience, issuer.keys), count
 
-    def _recall(self) -> None:
+    def _recall(self, path: Path) -> None:
         try:
-            body = self._path.read_bytes()
+            body = path.read_bytes()
             self._believe(_decode(body))
             self._kept = body
         except FileNotFoundError:

@@ -58,6 +58,8 @@ class House:
     folder: Path
     account: str = ACCOUNT
     """Whose pods may send records."""
+    database: str = ""
+    """Instead of a file in the folder."""
     authority: trustme.CA = field(default_factory=trustme.CA)
     port: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
@@ -93,7 +95,7 @@ class House:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "BYWAY_DATABASE": self.file("books.sqlite"),
+            "BYWAY_DATABASE": self.database or self.file("books.sqlite"),
             "BYWAY_LISTEN": f"127.0.0.1:{self.port}",
             "BYWAY_ADMIN": f"127.0.0.1:{self.admin}",
             "BYWAY_TLS_CERT": self.file("ledger.crt"),

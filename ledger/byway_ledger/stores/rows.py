@@ -1,4 +1,4 @@
-"""An attempt as a row of SQLite and back. The order of the values is that of `schema`'s columns."""
+"""An attempt as a row and back. The order of the values is that of `schema`'s columns."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from byway_contract.money import Price, Usage
 from byway_contract.records import Intent, Settle
 
 from byway_ledger.stores import schema
-
-Value = str | int | float | None
+from byway_ledger.stores.script import Value
 
 _UNSETTLED: tuple[Value, ...] = (None,) * len(schema.SETTLE)
+_NAMES = tuple(name.strip('"') for name in (*schema.INTENT, *schema.SETTLE))
 _encode = msgspec.json.Encoder().encode
 _price = msgspec.json.Decoder(Price)
 
@@ -70,9 +70,11 @@ def settle_values(settle: Settle | None, flag: str) -> tuple[Value, ...]:
 
 
 def attempt_of(values: Sequence[Value]) -> Attempt:
-    row = dict(zip((*schema.INTENT, *schema.SETTLE), values, strict=True))
+    row = dict(zip(_NAMES, values, strict=True))
     price = price_of(row.pop("price"))
-    intent = msgspec.convert({name: row[name] for name in schema.INTENT if name in row}, Intent, strict=False)
+    intent = msgspec.convert(
+        {name: row[name] for name in Intent.__struct_fields__ if name in row}, Intent, strict=False
+    )
     intent = msgspec.structs.replace(intent, price=price)
     if row["ended"] is None:
         return Attempt(intent)

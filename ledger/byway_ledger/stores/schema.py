@@ -1,4 +1,5 @@
-"""The tables of SQLite, as numbered steps that are only ever added to. `PRAGMA user_version` counts them.
+"""The tables, as numbered steps that are only ever added to, the same for both databases in each one's words.
+SQLite counts them in `PRAGMA user_version`, PostgreSQL in a table of its own.
 
 One row per attempt, columns as in the contract's records, so that a column here is a field there. Attempts sort by
 time (UUIDv7), so a table without rowids grows at its end.
@@ -21,7 +22,7 @@ INTENT = (
     "service_account",
     "access_key",
     "byok",
-    "user",
+    '"user"',
     "session",
     "referer",
     "title",
@@ -107,4 +108,82 @@ STEPS = (
     """
     ALTER TABLE attempt ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE source ADD COLUMN asked REAL NOT NULL DEFAULT 0;
+    ALTER TABLE source ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE ruling (
+        one INTEGER PRIMARY KEY,
+        term INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        hash TEXT NOT NULL,
+        limits TEXT NOT NULL
+    );
+    CREATE TABLE counter (
+        name TEXT PRIMARY KEY,
+        limit_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        start INTEGER NOT NULL,
+        ends INTEGER,
+        spent INTEGER NOT NULL DEFAULT 0,
+        extra INTEGER NOT NULL DEFAULT 0,
+        reserved INTEGER NOT NULL DEFAULT 0,
+        stranded INTEGER NOT NULL DEFAULT 0,
+        metered INTEGER NOT NULL DEFAULT 0,
+        unmetered INTEGER NOT NULL DEFAULT 0,
+        overrun INTEGER NOT NULL DEFAULT 0,
+        wanted_until REAL NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE INDEX counter_limit ON counter (limit_id, start);
+    CREATE TABLE allowance (
+        id TEXT PRIMARY KEY,
+        source TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        limit_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        start INTEGER NOT NULL,
+        amount INTEGER NOT NULL,
+        rest INTEGER NOT NULL,
+        counter TEXT NOT NULL,
+        given REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX allowance_open ON allowance (source) WHERE rest > 0;
+    CREATE INDEX allowance_used ON allowance (source, given) WHERE rest = 0;
+    CREATE TABLE kept (
+        name TEXT PRIMARY KEY,
+        body TEXT NOT NULL
+    );
+    CREATE TABLE answer (
+        source TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        ask INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (source, epoch, ask)
+    ) WITHOUT ROWID;
+    CREATE TABLE unaccounted (
+        source TEXT NOT NULL,
+        limit_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        start INTEGER NOT NULL,
+        amount INTEGER NOT NULL,
+        at REAL NOT NULL,
+        why TEXT NOT NULL,
+        PRIMARY KEY (source, limit_id, subject, start)
+    ) WITHOUT ROWID;
+    """,
 )
+
+
+def _of_postgres(step: str) -> str:
+    """`COLLATE "C"`: names sort by their bytes, as in SQLite, and are compared as fast."""
+    for ours, theirs in (
+        ("TEXT", 'TEXT COLLATE "C"'),
+        ("INTEGER", "BIGINT"),
+        ("REAL", "DOUBLE PRECISION"),
+        (" WITHOUT ROWID", ""),
+        (" user TEXT", ' "user" TEXT'),
+    ):
+        step = step.replace(ours, theirs)
+    return step
+
+
+POSTGRES_STEPS = tuple(map(_of_postgres, STEPS))

@@ -1,12 +1,15 @@
 """What the ledger asks of a store. SQLite is one; whatever passes the conformance suite is another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from byway_contract.activity import Attempt, By, Sums
+from byway_contract.grants import Answered, Ask, Closed, Closing, Grants, Hello, Limited, Limits, Stale, Welcome
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
 from byway_ledger.books import Foreign
+from byway_ledger.grants import Counter, Rules
 
 
 class StoreError(Exception):
@@ -41,6 +44,8 @@ class Done:
     repeated: int = 0
     flagged: int = 0
     hole: int = 0
+    recall: tuple[str, ...] = ()
+    """Grants of the source that others need."""
 
 
 class Store(Protocol):
@@ -49,6 +54,23 @@ class Store(Protocol):
 
         `sender`: see `books.judge`.
         """
+
+    async def rule(self, limits: Limits, now: float) -> Limited | Stale:
+        """Put these limits in force. Raises ValueError: they are none; StoreError, StoreFull."""
+
+    async def ask(
+        self, message: Ask, now: float, sender: str, mint: Callable[[], str]
+    ) -> Grants | Fenced | Foreign | Answered:
+        """Obey an ask, or answer it as before. `mint` names a grant. Raises StoreError, StoreFull."""
+
+    async def hello(self, message: Hello, now: float, sender: str = "") -> Welcome | Fenced | Foreign | Gap:
+        """Fence older openings of a log, and release what their grants hold. Raises StoreError, StoreFull."""
+
+    async def close_source(self, message: Closing, now: float) -> Closed:
+        """Charge what a lost log held. Raises StoreError, StoreFull."""
+
+    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
+        """The limits in force, their newest counters, and whether there are more. Raises StoreError."""
 
     async def sums(self, question: Question) -> Sums:
         """Raises StoreError."""

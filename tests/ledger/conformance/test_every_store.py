@@ -1,4 +1,4 @@
-"""What every store must do. A new one is a line in STORES."""
+"""What every store must do with usage. The stores are in `conftest`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,31 +12,10 @@ from byway_ledger.stores.sqlite import SQLite
 from byway_ledger.stores.store import Done, Question, Store, StoreError, StoreInUse
 from fakes.usage import COST, USAGE, batch, intent, settle
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SQLite(folder / "books.sqlite")}
 DAY_S = 86400.0
 
-Story = Callable[[Store], Awaitable[None]]
-Telling = Callable[[Story], None]
-
-
-@pytest.fixture(params=list(STORES))
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
-    return lambda: STORES[request.param](tmp_path)
-
-
-@pytest.fixture
-def tell(opening: Callable[[], Store]) -> Telling:
-    def told(story: Story) -> None:
-        async def whole() -> None:
-            store = opening()
-            try:
-                await story(store)
-            finally:
-                await store.close()
-
-        asyncio.run(whole())
-
-    return told
+Opening = Callable[[], Awaitable[Store]]
+Telling = Callable[[Callable[[Store], Awaitable[None]]], None]
 
 
 async def billed(store: Store) -> int:
@@ -73,7 +52,7 @@ def test_a_gap_books_nothing(tell: Telling) -> None:
 
 def test_a_batch_that_cannot_be_written_leaves_nothing_behind(tell: Telling) -> None:
     async def story(store: Store) -> None:
-        with pytest.raises(OverflowError):
+        with pytest.raises((OverflowError, StoreError)):
             await store.book(batch(1, intent("a"), settle("a"), intent("b"), settle("b", status=2**70)), 0.0)
         assert await billed(store) == 0
         assert await store.book(batch(1, intent("c"), settle("c")), 0.0) == Done(2, 2)
@@ -110,12 +89,12 @@ def test_other_records_under_booked_numbers_are_found_out(tell: Telling) -> None
     tell(story)
 
 
-def test_books_outlive_their_process(opening: Callable[[], Store]) -> None:
+def test_books_outlive_their_process(opening: Opening) -> None:
     async def story() -> None:
-        store = opening()
+        store = await opening()
         await store.book(batch(1, intent(), settle()), 0.0)
         await store.close()
-        again = opening()
+        again = await opening()
         assert await again.book(batch(1, intent(), settle()), 0.0) == Done(2, 0, repeated=2)
         assert await billed(again) == COST
         await again.close()
@@ -259,10 +238,19 @@ def test_batches_at_the_same_time_are_booked_one_after_the_other(tell: Telling) 
     tell(story)
 
 
-def test_books_have_one_ledger(opening: Callable[[], Store], tell: Telling) -> None:
-    async def story(_: Store) -> None:
-        with pytest.raises(StoreInUse, match="in use by another ledger"):
-            opening()
+def test_a_file_of_books_has_one_ledger(tmp_path: Path) -> None:
+    store = SQLite(tmp_path / "books.sqlite")
+    with pytest.raises(StoreInUse, match="in use by another ledger"):
+        SQLite(tmp_path / "books.sqlite")
+    asyncio.run(store.close())
+
+
+def test_a_text_that_a_database_cannot_hold_is_booked_without_what_it_cannot(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        odd = intent(user="a\0b", session="c")
+        assert await store.book(batch(1, odd, settle()), 0.0) == Done(2, 2)
+        (attempt,) = await store.attempts(odd.request)
+        assert attempt.intent.user in ("a\0b", "a\ufffdb")
 
     tell(story)
 
