@@ -246,6 +246,21 @@ def test_a_new_a_renamed_and_a_recreated_limit_begin_with_what_is_booked(tell: T
     tell(story)
 
 
+def test_a_limit_that_is_made_again_still_counts_what_is_out_and_what_is_lost(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        await store.rule(limits(limit(1000)), NOON)
+        await given(store, ask(1, need=300))
+        await given(store, ask(1, need=200, source="s-2"))
+        await store.close_source(Closing("s-2"), NOON)
+        await store.rule(limits(generation=2), NOON)
+        await store.rule(limits(limit(1000), generation=3), NOON)
+        now = await counter(store)
+        assert (now.reserved, now.stranded) == (300, 200)
+        assert (await denied(store, ask(2, need=501))).left == 500
+
+    tell(story)
+
+
 def test_an_attempt_under_way_when_a_limit_comes_is_counted_when_it_ends(tell: Telling) -> None:
     async def story(store: Store) -> None:
         begun, ended = attempt("a")
