@@ -87,6 +87,8 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
     """A counter each; without, one for all."""
     match: Match = Match()
     top_ups: tuple[TopUp, ...] = ()
+    dearest: bool = False
+    """Of money: counts `reckoned` of a SETTLE where that is more than `billed`."""
 
     @property
     def id(self) -> str:
@@ -112,7 +114,7 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         match self.unit:
             case "nanodollars":
-                return settle.billed
+                return max(settle.billed, settle.reckoned) if self.dearest else settle.billed
             case "tokens":
                 return 0 if settle.outcome == "failed" else settle.usage.prompt + settle.usage.completion
             case "requests":
@@ -120,8 +122,8 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def same_counters(self, other: "Limit") -> bool:
         """Whether both count the same attempts on the same counters; the amount may differ."""
-        return (self.id, self.time_zone, self.per, self.match) == (
-            other.id, other.time_zone, other.per, other.match,
+        return (self.id, self.time_zone, self.per, self.match, self.dearest) == (
+            other.id, other.time_zone, other.per, other.match, other.dearest,
         )  # fmt: skip
 
 
@@ -191,6 +193,10 @@ class Granted(msgspec.Struct, frozen=True, omit_defaults=True):
     low_water: int = 0
     """With less than this left, ask for more. 0: near the end each request asks for itself."""
     subject: str = ""
+    limited: int = 0
+    """What the limit amounts to now, with its top-ups,"""
+    used: int = 0
+    """and what of it is spent, set aside or stranded, this grant included: what a downgrade goes by."""
 
 
 class Denied(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -54,6 +54,8 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     model: str
     """The concrete model, as the answer names it."""
     price: Price | None = None
+    list_price: Price | None = None
+    """The catalogue's, where `price` is a tenant's own word."""
     streamed: bool = False
     attempt_no: int = 1
     api: str = "chat"
@@ -81,6 +83,8 @@ class Settle(_Record, frozen=True, tag="SETTLE"):
     """What we owe the provider, nanodollars."""
     billed: Amount = 0
     """What the caller pays, nanodollars. `cost - billed` is absorbed."""
+    reckoned: Amount = 0
+    """What the caller would pay by `list_price`; 0 where there is none."""
     reason: str = ""
     """Why it failed: the health reason."""
     status: int = 0

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 MOST_ACCESS_KEYS = 1000
+MOST_SUBJECTS = 20
 
 EndpointState = Literal["healthy", "resting", "ejected"]
 """resting: asked by the provider to wait (429, 402, 401 …); ejected: it failed too often."""
@@ -54,6 +55,20 @@ class ProviderKeyReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the provider says it."""
 
 
+class BudgetReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a proxy does for a budget, since it started."""
+
+    counted: int = 0
+    """Attempts that were held against it, or, where it only observes, would have been."""
+    used: dict[str, dict[str, int]] = {}
+    """Of Minute limits: unit → subject → what this proxy used in the last minute; the largest MOST_SUBJECTS."""
+    refused: dict[str, float] = {}
+    """Subject → when a request of it was last refused, or would have been. Seconds since 1970; the last
+    MOST_SUBJECTS within ten minutes."""
+    unpriced: tuple[str, ...] = ()
+    """Endpoints that were refused because they have no price while it counts dollars; at most MOST_SUBJECTS."""
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     serving: str | None
     """Hash of the table that is live."""
@@ -67,3 +82,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     access_keys: dict[str, float] = {}
     """By `namespace/name/key`, the last part being the name within the AccessKey: when it last let somebody in.
     Seconds since 1970; at most MOST_ACCESS_KEYS, those used last."""
+    budgets: dict[str, BudgetReport] = {}
+    """By `namespace/name`; only those that something was held against."""
+    ledger: bool = True
+    """Whether the ledger answers."""

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Raw
 
+from byway_contract.budget import Budget
 from byway_contract.money import Price
 from byway_contract.secret import Secret
 
@@ -90,6 +91,8 @@ class Endpoint(_Object, frozen=True):
     """None is unpriced, which is not 0: it sorts last."""
     price_origin: str = "Unpriced"
     price_date: str = ""
+    list_price: Price | None = None
+    """The catalogue's, where `price` is a tenant's own word: the platform's budgets count the larger."""
     context_length: Count | None = None
     max_output_tokens: Count | None = None
     input_modalities: tuple[str, ...] = ("text",)
@@ -195,6 +198,8 @@ class Floor(_Object, frozen=True, tag_field="kind", tag="floor"):
     """All bind."""
     allowed_models: tuple[tuple[str, ...], ...] = ()
     """Globs of public names; a model has to fit one of each."""
+    require_budget: bool = False
+    """No service without a Budget in US dollars that is enforced."""
     closed: str | None = None
     """Why nothing at all is served: nobody can tell what the floor demands."""
 
@@ -276,10 +281,6 @@ def way(account: Account, credential: Credential | None) -> tuple[object, ...]:
         credential, account.base_url, account.auth, account.headers, account.ca_bundle, account.in_cluster,
         account.verify, account.verify_headers,
     )  # fmt: skip
-
-
-class Budget(_Object, frozen=True):
-    """Reserved: the section exists, nothing is compiled into it yet."""
 
 
 SectionName = Literal["accounts", "budgets", "callers", "credentials", "endpoints", "models", "policies", "routes"]
