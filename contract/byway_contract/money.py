@@ -75,7 +75,7 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def free(self) -> bool:
-        return not (self.per_request or any(map(_costs, (self, *self.tiers))))
+        return not (self.per_request or _costs(self) or any(map(_costs, self.tiers)))
 
     @property
     def weight(self) -> int:

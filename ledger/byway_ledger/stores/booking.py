@@ -24,8 +24,8 @@ _COMPLETE = (
     f"UPDATE attempt SET {', '.join(f'{name} = ?' for name in schema.SETTLE)} WHERE attempt = ? AND ended IS NULL"
 )
 _KNOWN = (
-    "SELECT attempt, price, list_price, ended, at, attempt_no, namespace, service_account, access_key, user_id, account,"
-    " model FROM attempt WHERE attempt AMONG"
+    "SELECT attempt, price, list_price, ended, at, attempt_no, namespace, service_account, access_key, user_id,"
+    " account, model FROM attempt WHERE attempt AMONG"
 )
 
 

@@ -167,7 +167,15 @@ def slot(
         caps=_caps(endpoint.account, account, route_id, member),
         credential=credential,
         budgets=(f"route {route_id or name}", f"account {endpoint.account}"),
-        recorded=(route_id, endpoint_id, endpoint.account, account.provider, endpoint.model, price, endpoint.list_price),
+        recorded=(
+            route_id,
+            endpoint_id,
+            endpoint.account,
+            account.provider,
+            endpoint.model,
+            price,
+            endpoint.list_price,
+        ),
     )
 
 
