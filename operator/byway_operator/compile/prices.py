@@ -1,8 +1,8 @@
 """What an endpoint costs and who says so: the account's owner, else the platform's price book, else the catalogue,
 else nobody.
 
-Nobody knows is not free: an unpriced endpoint sorts last, and budgets in dollars refuse it, unless whoever runs Byway
-has it charged the dearest price there is. A Service in the cluster that nobody priced costs nothing.
+Nobody knows is not free: an unpriced endpoint sorts last, and budgets in dollars refuse it, unless whoever runs
+Byway has it charged the dearest price there is. A Service in the cluster that nobody priced costs nothing.
 
 What a tenant says of its own key is believed for its own budgets. The platform's count the *list price* where that
 is more: what the endpoint would cost if its owner had said nothing.

@@ -28,8 +28,8 @@ class Settings:
     service_addresses: Mapping[str, str] | None = None
     """`namespace/name:port` → `host:port`, on one machine. None: in a cluster, which has names for Services."""
     unpriced: Unpriced = "Refuse"
-    """What a model is charged that nobody knows the price of: nothing, and budgets in dollars refuse it; or the
-    catalogue's dearest price."""
+    """What becomes of a model that nobody priced: budgets in dollars refuse it, or it costs the catalogue's dearest
+    price."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a CIDR that is none: no proxy could obey it."""
