@@ -26,6 +26,7 @@ from byway_operator.api import Api
 from byway_operator.app import check_cidrs
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
+from byway_operator.compile.settings import Unpriced
 from byway_operator.cycle import Cycle
 from byway_operator.kube.api import KubeApi, KubeError, connect
 from byway_operator.kube.elector import Elector
@@ -81,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True):
     """Whoever brings no credential is this namespace. Empty: 401."""
     allowed_cidrs: tuple[str, ...] = ()
     """Private addresses that a `baseURL` may lead to all the same."""
+    unpriced: Unpriced = "Refuse"
+    """Models that nobody priced: `Refuse`: Budgets in US dollars refuse them; `Dearest`: they cost the catalogue's
+    dearest price."""
     ledger: str = ""
     """`https://host:port`, to be brought the keys that proxies' tokens are signed with, and what budgets amount
     to."""
@@ -275,4 +279,5 @@ def _compile_settings(settings: Settings) -> CompileSettings:
         anonymous_namespace=settings.anonymous_namespace or None,
         strict=False,
         allowed_cidrs=settings.allowed_cidrs,
+        unpriced=settings.unpriced,
     )
