@@ -15,6 +15,7 @@ from byway_process.settings import SettingsError, read
 from byway_operator.api import Api, serve_on
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
+from byway_operator.compile.settings import Unpriced
 from byway_operator.cycle import Cycle
 from byway_operator.memory import Memory
 from byway_operator.push.limits import Alone, LedgerLimits
@@ -36,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True):
     """`namespace/name:port=host:port`: where a Service is on this machine."""
     allowed_cidrs: tuple[str, ...] = ()
     """Private networks that a `baseURL` may lead to."""
+    unpriced: Unpriced = "Refuse"
+    """Models that nobody priced: `Refuse`: Budgets in US dollars refuse them; `Dearest`: they cost the catalogue's
+    dearest price."""
     namespace: str = "default"
     """Of manifests that name none; trusted, and the namespace of callers without a credential."""
     ledger: str = ""
@@ -101,6 +105,7 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         allow_loopback=True,
         allowed_cidrs=settings.allowed_cidrs,
         service_addresses=addresses(settings.services),
+        unpriced=settings.unpriced,
     )
     limits = LedgerLimits(settings.ledger, None, Alone(term), log, heard) if settings.ledger else None
     cycle = Cycle(source, hub, compile_settings, load(), log, good=memory.good, remember=remember, bringer=limits)

@@ -26,6 +26,7 @@ from byway_operator.api import Api
 from byway_operator.app import check_cidrs
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
+from byway_operator.compile.settings import Unpriced
 from byway_operator.cycle import Cycle
 from byway_operator.kube.api import KubeApi, KubeError, connect
 from byway_operator.kube.elector import Elector
@@ -81,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True):
     """Whoever brings no credential is this namespace. Empty: 401."""
     allowed_cidrs: tuple[str, ...] = ()
     """Private addresses that a `baseURL` may lead to all the same."""
+    unpriced: Unpriced = "Refuse"
+    """Models that nobody priced: `Refuse`: Budgets in US dollars refuse them; `Dearest`: they cost the catalogue's
+    dearest price."""
     ledger: str = ""
     """`https://host:port`, to be brought the keys that proxies' tokens are signed with, and what budgets amount
     to."""
@@ -117,7 +121,7 @@ class _Reign:
 
     @property
     def term(self) -> int | None:
-        return self.hub.term if self.elector.holds else None
+        return self.hub.term if self.elector.holds_for_s > 0 else None
 
     def outreigned(self, term: int) -> None:
         self.elector.outreigned(term)
@@ -136,8 +140,8 @@ class Operator:
         account = f"{settings.namespace}/{settings.proxy_service_account}"
         identify = TokenReviews(api, settings.control_audience, account, log)
         self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
-        self.events = EventWriter(api, log, settings.pod, holds=self._holds)
-        self.writer = StatusWriter(api, log, self.events, holds=self._holds)
+        self.events = EventWriter(api, log, settings.pod, holds_for_s=self._holds_for_s)
+        self.writer = StatusWriter(api, log, self.events, holds_for_s=self._holds_for_s)
         self.limits = self._new_limits()
         self.cycle = Cycle(
             self._source,
@@ -213,8 +217,8 @@ class Operator:
         await self.elector.release()
         await self.hub.drain(why, self._settings.drain_s)
 
-    def _holds(self) -> bool:
-        return self.elector.holds
+    def _holds_for_s(self) -> float:
+        return self.elector.holds_for_s
 
     def _heard(self) -> None:
         self.cycle.heard()
@@ -275,4 +279,5 @@ def _compile_settings(settings: Settings) -> CompileSettings:
         anonymous_namespace=settings.anonymous_namespace or None,
         strict=False,
         allowed_cidrs=settings.allowed_cidrs,
+        unpriced=settings.unpriced,
     )

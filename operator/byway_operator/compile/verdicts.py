@@ -7,6 +7,7 @@ from byway_operator.compile.accounts import DraftAccount
 from byway_operator.compile.attempt import Attempt
 from byway_operator.compile.budgets import DraftBudget
 from byway_operator.compile.floors import floor_key
+from byway_operator.compile.price_book import price_book_key
 from byway_operator.compile.routes import DraftRoute
 from byway_operator.compile.standing import Standing
 from byway_operator.compile.verdict import ACCEPTED, RESOLVED, Condition, Verdict
@@ -85,6 +86,8 @@ def _consequence(made: Attempt, standing: Standing) -> str:
             return "it limits nobody"
         case "ConfigMap", _ if standing.key == floor_key(made.settings.namespace):
             return "until it is, nobody is served anything: it may have forbidden it"
+        case "ConfigMap", _ if standing.key == price_book_key(made.settings.namespace):
+            return "until it is, models cost what the catalogue says"
         case "Secret", _:
             return "what names it has no credential"
         case _:

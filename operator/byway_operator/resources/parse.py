@@ -12,16 +12,24 @@ from pydantic import ValidationError
 
 from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.budget import Budget
+from byway_operator.resources.config_map import NoEntry, says, unfolded
 from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
-from byway_operator.resources.floor import Floor, NoFloor, unfolded
+from byway_operator.resources.floor import ENTRY, EXAMPLE, FLOOR_LABEL, Floor
 from byway_operator.resources.manifest import Manifest
 from byway_operator.resources.model_route import ModelRoute
 from byway_operator.resources.paths import as_read, by_index, document_order, position
+from byway_operator.resources.price_book import (
+    PRICE_BOOK_ENTRY,
+    PRICE_BOOK_EXAMPLE,
+    PRICE_BOOK_LABEL,
+    PRICE_BOOK_NAME,
+    PriceBook,
+)
 from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 from byway_operator.resources.undone import undone
 
-Resource = ModelRoute | ProviderKey | Budget | AccessKey | Secret | Floor
+Resource = ModelRoute | ProviderKey | Budget | AccessKey | Secret | Floor | PriceBook
 
 KINDS: Mapping[str, type[Resource]] = {
     "ModelRoute": ModelRoute,
@@ -47,15 +55,20 @@ class Rejected(Exception):
 def parse(manifest: Manifest, strict: bool) -> Resource:
     """Raises Rejected with the first fault, as one reads down the page, and how many more there are."""
     kind = _kind(manifest.key.kind)
-    if kind is Floor:
-        return _validated(kind, _floor(manifest.body), "floor", True)
+    if manifest.key.kind == "ConfigMap":
+        return _of_platform(manifest.key.name, manifest.body)
     return _validated(kind, manifest.body, "spec", strict)
 
 
-def _floor(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def _of_platform(name: str, body: Mapping[str, Any]) -> Resource:
+    """A price book where it says so or has that name; but what says that it is a floor is one."""
+    book = not says(body, FLOOR_LABEL) and (says(body, PRICE_BOOK_LABEL) or name == PRICE_BOOK_NAME)
     try:
-        return unfolded(body)
-    except NoFloor as error:
+        if book:
+            content = unfolded(body, PRICE_BOOK_ENTRY, "book", PRICE_BOOK_EXAMPLE)
+            return _validated(PriceBook, content, "book", True)
+        return _validated(Floor, unfolded(body, ENTRY, "floor", EXAMPLE), "floor", True)
+    except NoEntry as error:
         raise Rejected("Invalid", "data", str(error)) from error
 
 
