@@ -1,6 +1,6 @@
 """One attempt at a table, given which forms of which resources turned out unfit in the attempts before.
 
-    read → keys → access keys (oldest first) → names, Services (oldest first) → routes → assembly
+    read → keys → access keys, budgets (oldest first) → names, Services (oldest first) → routes → assembly
 
 It either makes a table, or says which further forms are unfit.
 """
@@ -16,6 +16,7 @@ from byway_operator.compile import price_book, secrets
 from byway_operator.compile.access_keys import Digests, DraftAccessKey, draft_access_key
 from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
 from byway_operator.compile.assembly import Assembly
+from byway_operator.compile.budgets import DraftBudget, Room, draft_budget
 from byway_operator.compile.cards import cards
 from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.directory import Directory
@@ -32,6 +33,7 @@ from byway_operator.compile.sharing import Neighbours
 from byway_operator.compile.standing import Form, Reader, Standing
 from byway_operator.compile.verdict import Condition
 from byway_operator.resources.access_key import AccessKey
+from byway_operator.resources.budget import Budget
 from byway_operator.resources.floor import Floor
 from byway_operator.resources.manifest import Key, Manifest, Surroundings
 from byway_operator.resources.model_route import ModelRoute
@@ -54,6 +56,7 @@ class Attempt:
     standings: dict[Key, Standing] = field(default_factory=dict)
     accounts: dict[Key, DraftAccount] = field(default_factory=dict)
     access_keys: dict[Key, DraftAccessKey] = field(default_factory=dict)
+    budgets: dict[Key, DraftBudget] = field(default_factory=dict)
     names: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     shared: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     """With whom each route shares itself, those that serve nothing included."""
@@ -92,6 +95,7 @@ def attempt(
     held = _secrets(made)
     _draft_accounts(made, held)
     _draft_access_keys(made, held)
+    _draft_budgets(made)
     services = _take_names(made)
     _bar_circles(made, held_back)
     if not made.unfit:
@@ -170,6 +174,22 @@ def _draft_access_key(
     assert isinstance(resource, AccessKey)
     key, current = standing.key, standing.form == "current"
     made.access_keys[key] = draft_access_key(key, resource, held, digests, current)
+
+
+def _draft_budgets(made: Attempt) -> None:
+    """The platform's first: a tenant's many must not be what leaves them out."""
+    room, trusted = Room(), made.settings.trusted_namespaces
+    standings = made.of("Budget")
+    for standing in sorted(standings, key=lambda s: (s.key.namespace not in trusted, by_age(s.manifest))):
+        standing.accept(partial(_draft_budget, made, standing.key, room))
+
+
+def _draft_budget(made: Attempt, key: Key, room: Room, resource: Resource) -> None:
+    assert isinstance(resource, Budget)
+    trusted = key.namespace in made.settings.trusted_namespaces
+    draft = draft_budget(key, resource, made.standings.keys(), made.neighbours, trusted)
+    room.take(draft, trusted)
+    made.budgets[key] = draft
 
 
 def _take_names(made: Attempt) -> Services:
@@ -280,6 +300,8 @@ def _assemble(made: Attempt) -> None:
         _guarded(made, standing.key, partial(_add_route, made, standing))
     for access in made.access_keys.values():
         _guarded(made, access.key, partial(_add_access_key, table, access))
+    for budget in made.budgets.values():
+        _guarded(made, budget.key, partial(_add_budget, table, budget))
     _add_platform(table, made.settings, made.surroundings)
     table.add("policies", "tenancy", _tenancy(made))
     floor = floor_key(made.settings.namespace)
@@ -318,6 +340,11 @@ def _add_account(table: Assembly, account: DraftAccount) -> None:
 def _add_access_key(table: Assembly, access: DraftAccessKey) -> None:
     if access.known is not None:
         table.add("callers", access.id, access.known, access.key)
+
+
+def _add_budget(table: Assembly, budget: DraftBudget) -> None:
+    if budget.known is not None:
+        table.add("budgets", budget.known.id, budget.known, budget.key)
 
 
 def _add_route(made: Attempt, standing: Standing) -> None:

@@ -53,7 +53,7 @@ class OneFloor(Part):
     own_keys: Literal["Allow", "Deny"] | None = None
     """Deny: ProviderKeys of these namespaces are refused, but for trusted ones'. Default: Allow."""
     require_budget: bool | None = None
-    """No service without a Budget in US dollars. Not done in this version."""
+    """No service without a Budget in US dollars that is enforced."""
 
     rules: ClassVar = (
         Rule(

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from byway_operator.resources.access_key import AccessKey
+from byway_operator.resources.budget import Budget
 from byway_operator.resources.config_map import NoEntry, says, unfolded
 from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
 from byway_operator.resources.floor import ENTRY, EXAMPLE, FLOOR_LABEL, Floor
@@ -28,17 +29,16 @@ from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 from byway_operator.resources.undone import undone
 
-Resource = ModelRoute | ProviderKey | AccessKey | Secret | Floor | PriceBook
+Resource = ModelRoute | ProviderKey | Budget | AccessKey | Secret | Floor | PriceBook
 
 KINDS: Mapping[str, type[Resource]] = {
     "ModelRoute": ModelRoute,
     "ProviderKey": ProviderKey,
+    "Budget": Budget,
     "AccessKey": AccessKey,
     "Secret": Secret,
     "ConfigMap": Floor,
 }
-LATER = ("Budget",)
-"""Kinds that the reference has and this version refuses."""
 
 
 class Rejected(Exception):
@@ -89,12 +89,8 @@ def _validated(kind: type[Resource], body: Mapping[str, Any], content: str, stri
 
 
 def _kind(name: str) -> type[Resource]:
-    if name in LATER:
-        raise Rejected(
-            "NotImplemented", "kind", f"kind: {name} is not done in this version; it would have no effect"
-        )
     if name not in KINDS:
-        meant = nearest(name, [*KINDS, *LATER])
+        meant = nearest(name, [*KINDS])
         raise Rejected("Invalid", "kind", f"kind: no kind {name!r}" + (f"; did you mean {meant}?" if meant else ""))
     return KINDS[name]
 
@@ -128,4 +124,4 @@ def _without_empty(value: Any, within: tuple[str, ...] = ()) -> Any:
     return value
 
 
-__all__ = ["KINDS", "LATER", "Rejected", "Resource", "parse"]
+__all__ = ["KINDS", "Rejected", "Resource", "parse"]

@@ -14,7 +14,7 @@ Status = Mapping[str, Any]
 
 # A Secret comes a moment after what refers to it (external-secrets, sealed-secrets, `kubectl apply` of a folder).
 LATE_S = 60.0
-_LATE_REASONS = frozenset({"SecretNotFound", "SecretKeyMissing", "ProviderKeyNotFound"})
+_LATE_REASONS = frozenset({"SecretNotFound", "SecretKeyMissing", "ProviderKeyNotFound", "AccessKeyNotFound"})
 
 # The API server's own bound.
 _MOST_MESSAGE = 32768
