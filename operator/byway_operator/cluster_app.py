@@ -121,7 +121,7 @@ class _Reign:
 
     @property
     def term(self) -> int | None:
-        return self.hub.term if self.elector.holds else None
+        return self.hub.term if self.elector.holds_for_s > 0 else None
 
     def outreigned(self, term: int) -> None:
         self.elector.outreigned(term)
@@ -140,8 +140,8 @@ class Operator:
         account = f"{settings.namespace}/{settings.proxy_service_account}"
         identify = TokenReviews(api, settings.control_audience, account, log)
         self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
-        self.events = EventWriter(api, log, settings.pod, holds=self._holds)
-        self.writer = StatusWriter(api, log, self.events, holds=self._holds)
+        self.events = EventWriter(api, log, settings.pod, holds_for_s=self._holds_for_s)
+        self.writer = StatusWriter(api, log, self.events, holds_for_s=self._holds_for_s)
         self.limits = self._new_limits()
         self.cycle = Cycle(
             self._source,
@@ -217,8 +217,8 @@ class Operator:
         await self.elector.release()
         await self.hub.drain(why, self._settings.drain_s)
 
-    def _holds(self) -> bool:
-        return self.elector.holds
+    def _holds_for_s(self) -> float:
+        return self.elector.holds_for_s
 
     def _heard(self) -> None:
         self.cycle.heard()

@@ -92,7 +92,7 @@ def plans(
                 "operator", "byway_operator folder", operator, END_WITHIN_S,
                 source=wish.directory.resolve(), state=house.state / "operator",
                 proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())),
-                allowed_cidrs=",".join(wish.allowed_cidrs), unpriced=wish.unpriced, ledger=ledger,
+                allowed_cidrs=",".join(wish.allowed_cidrs), ledger=ledger, unpriced=wish.unpriced,
             )
         ],
         [

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from byway_operator.compile.verdict import Condition
@@ -21,7 +22,13 @@ _MOST_MESSAGE = 32768
 
 
 def rfc3339(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _spelled(int(at))
+
+
+@lru_cache(64)
+def _spelled(at: int) -> str:
+    """Thousands of statuses are of the same second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds(text: str) -> float | None:
