@@ -37,6 +37,7 @@ from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
+from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.job import Means, Patience
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
@@ -131,6 +132,7 @@ async def gateway(
     seed: int = 1,
     ledger: str = "unix:/nowhere",
     ledger_within_s: float = 2.0,
+    draining: Draining | None = None,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     loop = get_running_loop()
@@ -144,6 +146,7 @@ async def gateway(
         retries=RetryBudget(),
         tally=Tally(),
         dice=random.Random(seed),
+        draining=Draining(loop.time) if draining is None else draining,
         now=loop.time,
         wall=time.time,
         random_bytes=Chance(),
@@ -170,6 +173,7 @@ async def gateway(
     finally:
         listening.close()
         await server.shut_down(1.0)
+        await means.draining.close()
         means.deadlines.close()
         await means.client.close()
         await books.close()

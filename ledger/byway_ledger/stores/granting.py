@@ -109,7 +109,7 @@ def rule(limits: Limits, now: float, held: InForce) -> Script[Limited | Stale]:
 def _open(limit: Limit, now: float) -> Script[None]:
     """Its counters say what the books have of its window; what is in grants, and what is stranded, stays."""
     around = yield from _window(limit, now)
-    amount_of = "dearest" if limit.dearest and limit.unit == "nanodollars" else _SUMMED[limit.unit]
+    amount_of = _summed(limit)
     within = both(_WHO, (amount_of,), "at >= ? AND at < ?", of_attempts=" AND ended IS NOT NULL")
     whole = (float(around.start), float("inf") if around.end is None else float(around.end))
     rows = yield Read(
@@ -124,6 +124,11 @@ def _open(limit: Limit, now: float) -> Script[None]:
     yield Write("UPDATE counter SET spent = 0 WHERE limit_id = ? AND start = ?", [(limit.id, around.start)])
     before = yield from counters(dict.fromkeys(spent, around))
     yield from moved(before, {key: replace(before[key], spent=amount) for key, amount in spent.items()})
+
+
+def _summed(limit: Limit) -> str:
+    """As `Limit.counts`, a column of `summing.SUMS`."""
+    return "dearest" if limit.dearest and limit.unit == "nanodollars" else _SUMMED[limit.unit]
 
 
 def _window(limit: Limit, now: float) -> Script[Window]:

@@ -21,7 +21,7 @@ SUMS: Mapping[str, str] = {
     "billed": "COALESCE(billed, 0)",
     # As limits count:
     "tokens": "CASE WHEN outcome IS NULL OR outcome = 'failed' THEN 0 ELSE prompt + completion END",
-    "dearest": "COALESCE(billed, 0)",
+    "dearest": "COALESCE(CASE WHEN reckoned > billed THEN reckoned ELSE billed END, 0)",
 }
 """A rollup's column, and what an attempt adds to it."""
 

@@ -127,7 +127,7 @@ def described(attempts: Sequence[Attempt], table: Table) -> dict[str, Any]:
         "native_tokens_completion": usage and usage.completion,
         "native_tokens_cached": usage and usage.cached,
         "native_tokens_reasoning": usage and usage.reasoning,
-        "native_tokens_completion_images": None,
+        "native_tokens_completion_images": usage and usage.image_completion,
         "num_media_prompt": None,
         "num_media_completion": None,
         "num_input_audio_prompt": None,

@@ -36,7 +36,8 @@ def some_attempts(count: int, seed: int = 1) -> list[Record]:
             failed = dice.random() < 0.2
             cost = dice.randrange(10**12)
             how = {"outcome": "failed", "billed": 0} if failed else {"billed": cost}
-            records.append(settle(f"a{number}", cost=cost, **how))
+            reckoned = 0 if failed else dice.randrange(2 * 10**12)
+            records.append(settle(f"a{number}", cost=cost, reckoned=reckoned, **how))
     return records
 
 
@@ -107,6 +108,7 @@ def test_a_limit_for_a_lifetime_is_opened_from_what_was_folded_too(tell: Telling
         await store.book(batch(1, *records), NOON)
         some = [
             lifetime(budget="p/money", match=Match(namespaces=("team-a",), access_keys=("team-a/ci",))),
+            lifetime(budget="p/dearest", dearest=True),
             lifetime(budget="p/tokens", unit="tokens", per="User"),
             lifetime(budget="p/requests", unit="requests", match=Match(models=("openai/*",))),
         ]
