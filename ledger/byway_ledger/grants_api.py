@@ -3,6 +3,7 @@
 PUT  /v1/limits         the operator    200 in force · 400 no limits · 409 stale
 POST /v1/close-source   the operator    200 with what is unaccounted
 GET  /v1/counters       the operator    ?limit=…
+                        and proxies     ?of=LIMIT%0ASUBJECT&of=…: where these stand now
 POST /v1/grants         proxies         200 given and denied · 403 another's log · 409 fenced, answered
 POST /v1/hello          proxies         200 · 403 · 409 fenced, gap
 
@@ -39,11 +40,11 @@ from byway_ledger.books import Foreign
 from byway_ledger.figures import Figures
 from byway_ledger.grants import Counter as Counted
 from byway_ledger.grants import Rules, worth
+from byway_ledger.question import NoQuestion, named
 from byway_ledger.stores.store import Store, StoreError, StoreFull
 
 # Each waits for a commit of some milliseconds; a proxy that is told 503 asks again under the same number.
 MOST_WAITING = 256
-MOST_COUNTERS = 100_000
 
 T = TypeVar("T")
 
@@ -112,11 +113,15 @@ class GrantsApi:
         return _told(done)
 
     async def counters(self, request: web.Request) -> web.Response:
-        asked = request.query.get("limit", "10000")
-        if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked[:9]) <= MOST_COUNTERS:
-            return error_answer(400, f"limit: want a number from 1 to {MOST_COUNTERS}, not {asked[:20]!r}")
-        rules, found, more = await self._store.counters(int(asked))
-        now = self._now()
+        try:
+            most, names = named(request.query.items())
+        except NoQuestion as error:
+            return error_answer(400, str(error))
+        now, more = self._now(), False
+        if names:
+            rules, found = await self._store.counters_of(names, now)
+        else:
+            rules, found, more = await self._store.counters(most)
         return answer(200, Counters([_shown(one, rules, now) for one in found], rules.hash, more))
 
     async def _done(self, work: Callable[[], Awaitable[T]]) -> T | web.Response:

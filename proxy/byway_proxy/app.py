@@ -24,9 +24,9 @@ from byway_process.tls import ClientTls
 
 from byway_proxy.api.admin import Admin, Explain
 from byway_proxy.api.chat import Chat
-from byway_proxy.api.key import Key
 from byway_proxy.api.metrics import Collector, Vitals
 from byway_proxy.api.models import Models
+from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
@@ -42,6 +42,7 @@ from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.control.control import Control, ControlSettings
 from byway_proxy.control.keep import Keep
 from byway_proxy.control.stream import Address
+from byway_proxy.meter.books import Books
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
@@ -152,6 +153,7 @@ class Proxy:
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
         self.meter = Meter(self.records)
         self.shipper = Shipper(self.records, ledger, log)
+        self.books = Books(ledger, loop.time)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
         self._fence = Fence(Egress())
@@ -188,6 +190,7 @@ class Proxy:
             ending.callback(self.records.close)
             ending.callback(self.deadlines.close)
             ending.push_async_callback(self.client.close)
+            ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
                 parts = self.control.run(), self.shipper.run(), self.prover.run(), self._look_after_itself()
                 running = [tasks.create_task(part) for part in parts]
@@ -303,14 +306,13 @@ class Proxy:
         self.health.proxies = max(1, proxies)
 
     def _new_server(self) -> Server:
-        chat, models, key = Chat(self.serving, self.means), Models(self.serving), Key(self.serving)
+        chat, models = Chat(self.serving, self.means), Models(self.serving)
         return Server(
             {
                 ("POST", "/v1/chat/completions"): chat,
                 ("GET", "/v1/models"): models.all,
                 ("GET", "/v1/models/"): models.one,
-                ("GET", "/v1/key"): key,
-                ("GET", "/v1/auth/key"): key,
+                **reading(self.serving, self.books, time.time),
             },
             Limits(body_bytes=self._settings.body_mib * MIB),
             self._log,

@@ -32,8 +32,8 @@ from byway_contract.table import (
 from byway_contract.table import decode as decode_table
 from byway_process.logs import Log
 from byway_proxy.api.chat import Chat
-from byway_proxy.api.key import Key
 from byway_proxy.api.models import Models
+from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
@@ -44,9 +44,11 @@ from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client
 from byway_proxy.choose.health import Health
 from byway_proxy.choose.trouble import Limits as HealthLimits
+from byway_proxy.meter.books import Books
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.ship import Ledger
 from canary import KEY
 from fakes.provider import FakeProvider
 
@@ -128,6 +130,8 @@ async def gateway(
     health: HealthLimits | None = None,
     limits: Limits | None = None,
     seed: int = 1,
+    ledger: str = "unix:/nowhere",
+    ledger_within_s: float = 2.0,
     draining: Draining | None = None,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
@@ -150,14 +154,13 @@ async def gateway(
     )
     serving = Serving()
     serving.swap(table)
-    models = Models(serving)
+    models, books = Models(serving), Books(Ledger(ledger), loop.time, within_s=ledger_within_s)
     server = Server(
         {
             ("POST", "/v1/chat/completions"): Chat(serving, means),
             ("GET", "/v1/models"): models.all,
             ("GET", "/v1/models/"): models.one,
-            ("GET", "/v1/key"): Key(serving),
-            ("GET", "/v1/auth/key"): Key(serving),
+            **reading(serving, books, time.time),
         },
         limits or Limits(),
         log,
@@ -173,6 +176,7 @@ async def gateway(
         await means.draining.close()
         means.deadlines.close()
         await means.client.close()
+        await books.close()
         records.close()
 
 
