@@ -67,9 +67,9 @@ class SQLite:
     async def close_source(self, message: Closing, now: float) -> Closed:
         return await self._write(lambda: granting.close_source(message, now))
 
-    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
+    async def counters(self, limit: int, ends_after: float = 0.0) -> tuple[Rules, list[Counter], bool]:
         # Its own memory of the limits: it is another thread.
-        return await self._read(lambda: granting.counters_now(limit, InForce(Rules())))
+        return await self._read(lambda: granting.counters_now(limit, ends_after, InForce(Rules())))
 
     async def sums(self, question: Question) -> Sums:
         return await self._read(lambda: reading.sums(question, reading.SQLITE_BY))
