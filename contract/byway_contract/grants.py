@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from byway_contract.globs import allows
+from byway_contract.money import MOST
 from byway_contract.periods import Period
 from byway_contract.records import CLOSED_EPOCH, Amount, Id, Intent, Settle
 
@@ -119,6 +120,11 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
                 return 0 if settle.outcome == "failed" else settle.usage.prompt + settle.usage.completion
             case "requests":
                 return int(intent.attempt_no == 1)
+
+    def worth(self, subject: str, now: float) -> int:
+        """What it amounts to for a subject, with the top-ups of the moment."""
+        more = sum(up.amount for up in self.top_ups if now < up.until and up.subject in (None, subject))
+        return min(self.amount + more, MOST)
 
     def same_counters(self, other: "Limit") -> bool:
         """Whether both count the same attempts on the same counters; the amount may differ."""

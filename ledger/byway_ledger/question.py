@@ -1,7 +1,8 @@
 """What `GET /v1/usage?…`, `/v1/focus?…` and `/v1/counters?…` ask, or why that is no question. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from byway_contract.activity import BY, By, by_of
@@ -39,20 +40,35 @@ def span(query: Mapping[str, str]) -> tuple[float, float]:
     return _span(query)
 
 
-def named(query: Iterable[tuple[str, str]]) -> tuple[int, list[tuple[str, str]]]:
-    """How many counters at most, and which (limit, subject): `?of=LIMIT%0ASUBJECT&of=…`. Raises NoQuestion."""
-    most, names = 10_000, []
+@dataclass(frozen=True)
+class Named:
+    """Which counters are asked for."""
+
+    most: int
+    open: bool
+    """Only of windows that are not over."""
+    names: Sequence[tuple[str, str]]
+    """(limit, subject); none: all."""
+
+
+def named(query: Iterable[tuple[str, str]]) -> Named:
+    """`?limit=10&open=true`, or `?of=LIMIT%0ASUBJECT&of=…`. Raises NoQuestion."""
+    most, open_, names = 10_000, False, []
     for name, value in query:
         if name == "limit":
             most = _number({name: value}, name, "", MOST_COUNTERS)
+        elif name == "open":
+            if value not in ("true", "false"):
+                raise NoQuestion(f"open: want true or false, not {value[:20]!r}")
+            open_ = value == "true"
         elif name == "of":
             limit, _, subject = value.partition("\n")
             names.append((limit, subject))
         else:
-            raise NoQuestion(f"{name}: no such parameter; there are limit, of")
+            raise NoQuestion(f"{name}: no such parameter; there are limit, open, of")
     if len(names) > MOST_NAMED:
         raise NoQuestion(f"of: want at most {MOST_NAMED} counters, not {len(names)}")
-    return most, names
+    return Named(most, open_, names)
 
 
 def _filters(

@@ -280,10 +280,12 @@ def close_source(message: Closing, now: float) -> Script[Closed]:
     return Closed(tuple(map(_unaccounted, rows)))
 
 
-def counters_now(limit: int, held: InForce) -> Script[tuple[Rules, list[Counter], bool]]:
+def counters_now(limit: int, ends_after: float, held: InForce) -> Script[tuple[Rules, list[Counter], bool]]:
     rules = yield from in_force(held)
     rows = yield Read(
-        f"SELECT {_COUNTER} FROM counter ORDER BY start DESC, limit_id, subject LIMIT ?", (limit + 1,)
+        f"SELECT {_COUNTER} FROM counter WHERE ends IS NULL OR ends > ?"
+        " ORDER BY start DESC, limit_id, subject LIMIT ?",
+        (int(ends_after), limit + 1),
     )
     return rules, [counter_of(row) for row in rows[:limit]], len(rows) > limit
 

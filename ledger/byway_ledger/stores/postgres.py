@@ -78,8 +78,8 @@ class Postgres:
     async def close_source(self, message: Closing, now: float) -> Closed:
         return await self._write(lambda _: granting.close_source(message, now))
 
-    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
-        return await self._read(lambda: granting.counters_now(limit, InForce(Rules())))
+    async def counters(self, limit: int, ends_after: float = 0.0) -> tuple[Rules, list[Counter], bool]:
+        return await self._read(lambda: granting.counters_now(limit, ends_after, InForce(Rules())))
 
     async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
         return await self._read(lambda: granting.counters_named(names, now, InForce(Rules())))

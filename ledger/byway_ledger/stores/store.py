@@ -83,8 +83,9 @@ class Store(Protocol):
     async def close_source(self, message: Closing, now: float) -> Closed:
         """Charge what a lost log held. Raises StoreError, StoreFull."""
 
-    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
-        """The limits in force, their newest counters, and whether there are more. Raises StoreError."""
+    async def counters(self, limit: int, ends_after: float = 0.0) -> tuple[Rules, list[Counter], bool]:
+        """The limits in force, their newest counters of windows that end later (or never), and whether there are
+        more. Raises StoreError."""
 
     async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
         """Where these (limit, subject) stand in the window of now, of limits in force. Raises StoreError."""

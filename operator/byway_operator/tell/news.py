@@ -19,8 +19,9 @@ def same(one: Status, other: Status) -> bool:
 
 def turned(before: Status, after: Status) -> bool:
     """Whether a condition is another, or has another reason; or a figure is known that was not: a person who calls
-    for the first time looks at it right after."""
-    return _gist(before) != _gist(after) or not after.keys() <= before.keys()
+    for the first time looks at it right after. Or somebody begins to be refused, or is refused no more."""
+    begins_or_ends = bool(before.get("refused")) != bool(after.get("refused"))
+    return _gist(before) != _gist(after) or not after.keys() <= before.keys() or begins_or_ends
 
 
 def decided(status: Status) -> bool:
