@@ -307,6 +307,11 @@ def test_limits_of_other_budgets_leave_this_one_programmed() -> None:
     assert condition(told.status(), "Programmed") == ("False", "Pending")
 
 
+def test_limits_that_the_ledger_took_count_though_it_still_has_others_that_are_on_their_way_out() -> None:
+    told = Telling()
+    assert told.bookkeeping.hear(heard(Counters([], "more than these")), {}, NOON, HASH).books[BUDGET].taken
+
+
 def test_limits_that_another_operator_brought_are_believed_to_be_those_that_were_programmed() -> None:
     before = Telling().status()
     unknown = heard(Counters([], "another hash"))

@@ -50,6 +50,8 @@ class Spending:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.spend = Spend()
+        self.asked = 0
+        """Times, answered or not."""
         self._socket = ledger.removeprefix("unix:") if ledger.startswith(("unix:", "/")) else None
         host = "http://ledger" if self._socket else ledger.rstrip("/")
         self._url = f"{host}{COUNTERS_PATH}?open=true&limit={MOST_COUNTERS}"
@@ -72,6 +74,7 @@ class Spending:
                     self._understand(await self._ask(session))
                 except _NoAnswer as error:
                     self._miss(str(error))
+                self.asked += 1
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._every_s):
                         await self._hurry.wait()

@@ -8,7 +8,7 @@ whether a limit that traffic fits is counted at all.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from byway_contract.budget import Budget
@@ -87,14 +87,17 @@ class Bookkeeping:
         self._budgets = {name: self._compiled(name, by_id) for name in sections.get("budgets", {})}
         self._heard_on = ()
 
-    def hear(self, spend: Spend | None, health: Mapping[str, BudgetHealth], now: float) -> Books:
-        """The books as they are now. `spend` is None where there is no ledger."""
+    def hear(self, spend: Spend | None, health: Mapping[str, BudgetHealth], now: float, brought: str = "") -> Books:
+        """The books as they are now. `spend` is None where there is no ledger; `brought` is the hash of the limits
+        that it took last from us."""
         away = _away(spend, now)
-        heard_on = (spend, health, away)
+        heard_on = (spend, health, away, brought)
         waiting = any(meter.since is not None for meter in self._meters.values())
-        if waiting or len(self._heard_on) != 3 or not all(map(_is, heard_on, self._heard_on)):
+        if waiting or len(self._heard_on) != 4 or not all(map(_is, heard_on, self._heard_on)):
             heard = spend or Spend()
-            in_force = self._by_hash.get(heard.hash)
+            # What is in force there may hold limits beside these, which are on their way out: then we know no such
+            # hash, and go by what was brought.
+            in_force = [self._by_hash[each] for each in (heard.hash, brought) if each in self._by_hash]
             books = {
                 name: self._heard(name, book, heard.counters.get(name, ()), in_force, health.get(name), now)
                 for name, book in self._budgets.items()
@@ -137,18 +140,18 @@ class Bookkeeping:
         name: str,
         book: Book,
         counters: tuple[Counter, ...],
-        in_force: Mapping[str, Limit] | None,
+        in_force: Sequence[Mapping[str, Limit]],
         health: BudgetHealth | None,
         now: float,
     ) -> Book:
         health = health or BudgetHealth()
-        taken = None if in_force is None else all(in_force.get(id_) == limit for id_, limit in book.limits.items())
+        taken = any(all(each.get(id_) == limit for id_, limit in book.limits.items()) for each in in_force)
         return Book(
             book.budget,
             book.limits,
             counters,
             self._passed_by(book, counters, health.counted, now),
-            taken if book.limits else True,
+            taken if in_force else None,
             book.dearest_output,
             self._unpriced(health.unpriced),
         )
