@@ -1,6 +1,7 @@
 """What a Budget's status says: what is left, who is near the end, and whether it is measured at all."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -132,9 +133,12 @@ def test_who_is_refused_is_named_and_the_beginning_and_the_end_of_it_are_told_at
     assert turned(refused, later)
 
 
-def test_figures_alone_are_no_turn() -> None:
+def test_figures_alone_are_no_turn_but_the_first_and_those_past_a_mark_are() -> None:
     told = Telling()
-    assert not turned(told.status(a_counter(spent=1, metered=1)), told.status(a_counter(spent=usd(9), metered=2)))
+    amounts = 0, 1, usd(9), usd(250), usd(251), usd(399), usd(401), usd(449), usd(451), usd(499)
+    statuses = [told.status(a_counter(spent=amount, metered=1)) for amount in amounts]
+    turns = [turned(before, after) for before, after in pairwise(statuses)]
+    assert turns == [True, False, False, True, False, True, False, True, False]
 
 
 def test_a_forecast_waits_for_a_twentieth_of_the_window_and_does_not_follow_the_clock() -> None:

@@ -8,12 +8,13 @@ whether a limit that traffic fits is counted at all.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from byway_contract.budget import Budget
 from byway_contract.globs import allows
 from byway_contract.grants import Counter, Limit
+from byway_contract.money import Price, Tier
 from byway_contract.table import Endpoint, Sections, decode_object
 
 from byway_operator.push.spend import Spend, budget_of
@@ -121,8 +122,7 @@ class Bookkeeping:
             if fits(endpoint.model) and (not budget.match.accounts or endpoint.account in budget.match.accounts):
                 listed = endpoint.list_price if budget.dearest else None
                 prices = [price for price in (endpoint.price, listed) if price is not None]
-                tiers = [tier.output for price in prices for tier in price.tiers]
-                found = max([found, *tiers, *(price.output for price in prices)])
+                found = max([found, *(output for price in prices for output in _outputs(price))])
         return found
 
     def _endpoint(self, name: str) -> Endpoint:
@@ -184,6 +184,13 @@ class Bookkeeping:
     def _forget(self) -> None:
         for limit in [limit for limit in self._meters if budget_of(limit) not in self._budgets]:
             del self._meters[limit]
+
+
+def _outputs(price: Price) -> Iterator[int]:
+    """What a token of an answer may cost."""
+    rates: tuple[Price | Tier, ...] = (price, *price.tiers)
+    for each in rates:
+        yield from (each.output, each.reasoning or 0, each.audio_output or 0, each.image_output or 0)
 
 
 def _away(spend: Spend | None, now: float) -> str:
