@@ -49,8 +49,14 @@ class Cluster:
         for _ in range(self.dice.randint(1, 2)):
             self.dice.choice(
                 [
-                    *[self._ack] * 3, self._compile, self._report, self._use, self._leave, self._refuse,
-                    self._spend, self._hold,
+                    *[self._ack] * 3,
+                    self._compile,
+                    self._report,
+                    self._use,
+                    self._leave,
+                    self._refuse,
+                    self._spend,
+                    self._hold,
                 ]
             )()
         return Grounds(
