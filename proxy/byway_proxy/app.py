@@ -228,6 +228,7 @@ class Proxy:
             self.health.renew(_renewed(before, table))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
+        self.health.rates.obey(table.budgets)
         self._live_since = asyncio.get_running_loop().time()
 
     async def _drain(self, listeners: list[asyncio.Server]) -> None:
@@ -276,6 +277,7 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
+            budgets=self.health.rates.report(self.means.now(), self.means.wall()),
         )
 
     def _new_control(self) -> Control:
