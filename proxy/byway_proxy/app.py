@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -47,6 +48,10 @@ from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.ship import Ledger, Shipper
+from byway_proxy.meter.valkey_url import redis_url
+
+if TYPE_CHECKING:
+    from byway_proxy.meter.valkey import Valkey
 
 BUILD = "byway-proxy/0.1.0"
 MIB = 1024 * 1024
@@ -89,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True):
     """Health and metrics."""
     socket: str = ""
     """A unix socket that explains; only this user may connect."""
+    valkey: str = ""
+    """`valkey://[user:password@]host:port[/database]`, `valkeys://…` for TLS, or `unix:///path`: where proxies tell
+    each other how much of a limit of a minute they used. Empty: each keeps to its share."""
     keep: str = ""
     """A folder on a memory-backed file system for the last good table."""
     egress_proxy: str = ""
@@ -126,6 +134,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         settings = msgspec.structs.replace(settings, ledger=f"unix:{settings.ledger}")
     address_of("BYWAY_LISTEN", settings.listen)
     address_of("BYWAY_ADMIN", settings.admin)
+    if settings.valkey:
+        redis_url(settings.valkey)
     for room, url, token in (
         ("CONTROL", settings.control, settings.control_token),
         ("LEDGER", settings.ledger, settings.ledger_token),
@@ -181,6 +191,7 @@ class Proxy:
             loop.time,
             time.time,
         )
+        self.valkey = _valkey(settings, self.means, log)
         self.control = self._new_control()
         self.server = self._new_server()
 
@@ -192,7 +203,9 @@ class Proxy:
             ending.push_async_callback(self.client.close)
             ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = self.control.run(), self.shipper.run(), self.prover.run(), self._look_after_itself()
+                parts = [self.control.run(), self.shipper.run(), self.prover.run(), self._look_after_itself()]
+                if self.valkey is not None:
+                    parts.append(self.valkey.run())
                 running = [tasks.create_task(part) for part in parts]
                 await self._listen_for_admin(ending)
                 listeners = await self._bind()
@@ -228,6 +241,7 @@ class Proxy:
             self.health.renew(_renewed(before, table))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
+        self.health.rates.obey(table.budgets)
         self._live_since = asyncio.get_running_loop().time()
 
     async def _drain(self, listeners: list[asyncio.Server]) -> None:
@@ -276,6 +290,8 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
+            budgets=self.health.rates.report(self.means.now(), self.means.wall()),
+            valkey=self.valkey is None or self.valkey.answers,
         )
 
     def _new_control(self) -> Control:
@@ -339,6 +355,8 @@ class Proxy:
             lag_s=lambda: self._lag_s,
             unshipped=lambda: self.records.unshipped,
             verifications=lambda: self.serving.verifications,
+            rates_refused=lambda: self.health.rates.refused,
+            valkey=lambda: self.valkey.answers if self.valkey is not None else None,
         )
         registry = Collector(self.tally, self.meter, vitals).registry()
         admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)
@@ -400,6 +418,15 @@ def _ledger(settings: Settings, log: Log) -> Ledger:
     """Raises OSError if its authorities cannot be read."""
     tls = ClientTls(settings.ledger_ca, log) if settings.ledger.startswith("https:") else None
     return Ledger(settings.ledger, settings.ledger_token or None, tls)
+
+
+def _valkey(settings: Settings, means: Means, log: Log) -> "Valkey | None":
+    if not settings.valkey:
+        return None
+    from byway_proxy.meter.valkey import Valkey  # its client costs 20 MiB
+
+    who = f"{settings.name}-{means.random_bytes(8).hex()}"
+    return Valkey(settings.valkey, who, means.health.rates, log, means.now)
 
 
 def _patience(settings: Settings) -> Patience:

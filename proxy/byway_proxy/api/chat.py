@@ -43,7 +43,7 @@ class Chat:
             try:
                 outcome = await carry(job, means, reply)
             except GaveUp as gave_up:
-                outcome = _given_up(gave_up, job, reply)
+                outcome = _given_up(gave_up, job, reply, means.wall())
             except LogFull as full:
                 raise ApiError(
                     503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
@@ -121,9 +121,9 @@ def _about(received: Received, request: ChatRequest) -> About:
     )
 
 
-def _given_up(gave_up: GaveUp, job: Job, reply: Reply) -> str:
+def _given_up(gave_up: GaveUp, job: Job, reply: Reply, wall: float) -> str:
     choice = job.choice
-    error = from_giving_up(gave_up, job.request.models)
+    error = from_giving_up(gave_up, job.request.models, wall)
     if choice.ignored:
         error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
     if job.explained is not None:

@@ -1,6 +1,6 @@
 """One try at one endpoint, up to the moment that its answer is worth delivering.
 
-    place at the endpoint --> INTENT in the log --> connect, send --> head --> content
+    place, rates --> INTENT in the log --> connect, send --> head --> content
                                                                                  |
     Refused <-- anything that goes wrong before ---------------------------------+--> Answered
 
@@ -30,10 +30,15 @@ from byway_proxy.choose.target import Slot
 from byway_proxy.choose.trouble import Kind, Trouble
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.meter import Settled
+from byway_proxy.meter.minute_limits import estimate
+from byway_proxy.meter.rates import NOTHING as NOTHING_TAKEN
+from byway_proxy.meter.rates import Over
 
 NOTHING = Usage()
 ERROR_BYTES = 64 * 1024
 """Enough of a provider's error to see what it means."""
+NOT_TEXT_BYTES = 16 * 1024
+"""Counted of a prompt that holds more than text, until its provider says what it was. A guess."""
 
 
 class TimedOut(Exception):
@@ -52,6 +57,9 @@ class Attempt:
     whole: Whole | None = None
     error: ProviderError | None = None
     """What the provider said was wrong, for a caller whose fault it is."""
+    over_rate: Over | None = None
+    """The rate that had no room for it."""
+    _taken = NOTHING_TAKEN
 
     def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
         self._job, self._means, self.candidate = job, means, candidate
@@ -83,8 +91,14 @@ class Attempt:
             self._means.deadlines.remove(self.watch)
             return Refused("at_capacity", sent=False)
         try:
+            over = self._take_of_rates()
+            if over is not None:
+                self._means.deadlines.remove(self.watch)
+                self._means.health.end(self._place)
+                return over
             self._means.meter.begin(self._intent)
         except BaseException:
+            self._taken.cancel()
             self._means.health.end(self._place)
             raise
         try:
@@ -133,6 +147,8 @@ class Attempt:
             finish=said.finish, native_finish=said.native_finish[:64], upstream_id=said.upstream_id,
         )  # fmt: skip
         self._count(settled.record)
+        tokens = settled.record.usage.prompt + settled.record.usage.completion
+        self._taken.settle(0 if outcome == "failed" else tokens, tokens, means.now())
         return settled
 
     @property
@@ -210,6 +226,18 @@ class Attempt:
             answered = exchange.status in (0, 200)
             used = self.used() if answered else (NOTHING, "unknown")
             self.settle("client_cancel" if answered else "failed", *used, answered=answered, reason="")
+
+    def _take_of_rates(self) -> Refused | None:
+        means, slot, job = self._means, self.candidate.slot, self._job
+        taken = means.health.rates.admit(
+            self._intent, slot.rates, _estimated(job.request, slot), job.counted, self._began, self._intent.at
+        )
+        if isinstance(taken, Over):
+            self.over_rate = taken
+            kind: Kind = "over_rate" if taken.budget else "at_rate"
+            return Refused(kind, retry_after_s=taken.after_s, sent=False, everywhere=taken.everywhere)
+        self._taken = taken
+        return None
 
     async def _ask(self) -> Refused | None:
         """None: the answer is worth delivering."""
@@ -335,6 +363,12 @@ def _body(request: ChatRequest, slot: Slot) -> bytes:
     if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
         of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
     return openai_request.body_for(request, slot.endpoint.upstream_model, of_route, slot.account.quirks)
+
+
+def _estimated(request: ChatRequest, slot: Slot) -> int:
+    # Text alone, or more: the bytes of a picture say nothing of its tokens.
+    prompt = request.size if len(request.modalities) == 1 else min(request.size, NOT_TEXT_BYTES)
+    return estimate(prompt, request.max_tokens, slot.endpoint.max_output_tokens)
 
 
 def _said(whole: Whole | None) -> int:

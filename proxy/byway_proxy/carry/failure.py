@@ -36,13 +36,16 @@ TOLD: dict[Ending, tuple[int, str, str]] = {
     "context_length": (400, "context_length_exceeded", "has too short a context for this request"),
     "content_filter": (400, "content_policy_violation", "refused the content of this request"),
     "at_capacity": (429, "rate_limit_exceeded", "is at the cap of concurrent requests set for it"),
+    "at_rate": (429, "rate_limit_exceeded", "is at the rate set for its provider key"),
+    "over_rate": (429, "rate_limit_exceeded", "was not asked: a budget's limit of a minute is reached"),
     "budget": (402, "payment_required", "costs more than the budget has left"),
     "deadline": (504, "timeout", "did not answer before the request's deadline"),
     "left": (499, "unmapped", "lost its client"),
 }
 """Status, `error_type`, and how the sentence goes on after the provider's name."""
 
-BUSY = ("rate_limited", "at_capacity")
+NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "at_rate", "over_rate", "budget")
+"""We ourselves refused."""
 OF_CREDENTIAL = ("payment_required", "unauthorized", "forbidden")
 CALLERS = ("bad_request", "too_large", "unprocessable", "context_length", "content_filter")
 
@@ -86,8 +89,8 @@ Refusals = Sequence[tuple[Candidate, Trouble]]
 
 
 def failure(refusals: Refusals, *, no_retry: bool = False, as_is: bool = False, committed: bool = False) -> Failure:
-    """The last refusal speaks for all; our own (a cap, a budget) only where no provider was asked."""
-    asked = [(c, t) for c, t in refusals if t.kind not in ("at_capacity", "budget")] or list(refusals)
+    """The last refusal speaks for all; our own (a cap, a rate, a budget) only where no provider was asked."""
+    asked = [(c, t) for c, t in refusals if t.kind not in NOT_ASKED] or list(refusals)
     candidate, last = asked[-1]
     told_status, error_type, says = TOLD[last.kind]
     callers = last.kind in CALLERS

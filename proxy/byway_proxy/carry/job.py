@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from byway_contract.table import Timeouts
 from msgspec import Struct
+from msgspec import field as msgspec_field
 
 from byway_proxy.admit.admit import Caller
 from byway_proxy.carry.deadlines import Deadlines
@@ -81,6 +82,8 @@ class Job(Struct, frozen=True):
     about: About = About()
     explained: bytes | None = None
     """JSON of why it goes where it goes, for a caller who asked."""
+    counted: set[str] = msgspec_field(default_factory=set)
+    """Limits of a minute that it has been counted for."""
 
 
 @dataclass(frozen=True)
