@@ -125,7 +125,7 @@ def dearest_cost(price: Price, prompt: int, completion: int) -> int:
     Whichever tier its prompt falls into, and whether all of it is read from a cache, written to one, or neither.
     """
     tiers = [tier for tier in price.tiers if prompt > tier.above_prompt_tokens]
-    worst = max(_most(rates, prompt, completion) for rates in (price, *tiers))
+    worst = max(_most(price, prompt, completion), *(_most(tier, prompt, completion) for tier in tiers), 0)
     return min(-(-worst // MILLION) + price.per_request, MOST)
 
 

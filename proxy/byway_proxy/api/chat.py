@@ -69,8 +69,9 @@ class Chat:
             headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
         explained = _encode({"explain": explain(choice)}) if explaining else None
         return Job(
-            request, caller, choice, heads, generation, created, headers, _about(received, request), explained
-        )
+            request, caller, choice, heads, self._serving.rules(caller.namespace), generation, created, headers,
+            _about(received, request), explained,
+        )  # fmt: skip
 
     def _choose(self, wanted: Wanted, view: View, explaining: bool) -> Choice:
         try:
@@ -123,7 +124,7 @@ def _about(received: Received, request: ChatRequest) -> About:
 
 def _given_up(gave_up: GaveUp, job: Job, reply: Reply) -> str:
     choice = job.choice
-    error = from_giving_up(gave_up, job.request.models)
+    error = from_giving_up(gave_up, job.request.models, job.caller.namespace)
     if choice.ignored:
         error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
     if job.explained is not None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from byway_proxy.api.budget_refusals import from_denial
 from byway_proxy.api.errors import ApiError
 from byway_proxy.carry.carry import GaveUp
 from byway_proxy.choose.explain import explain_nothing
@@ -34,8 +35,11 @@ def from_nothing(nothing: Nothing) -> ApiError:
     )
 
 
-def from_giving_up(gave_up: GaveUp, models: tuple[str, ...]) -> ApiError:
+def from_giving_up(gave_up: GaveUp, models: tuple[str, ...], namespace: str) -> ApiError:
+    """`namespace`: the caller's."""
     failure = gave_up.failure
+    if failure.denial is not None:
+        return from_denial(failure.denial, namespace)
     metadata: dict[str, Any] = {}
     if failure.candidate is not None:
         metadata["provider_name"] = failure.candidate.account.display_name

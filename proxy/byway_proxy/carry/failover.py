@@ -33,6 +33,7 @@ from byway_proxy.carry.retries import Retries
 from byway_proxy.choose.candidate import Candidate
 from byway_proxy.choose.health import Dice, Standing
 from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.denial import Denial
 
 MOST_ATTEMPTS = 8
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -40,7 +41,7 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 TRANSIENT: tuple[Kind, ...] = ("server_error", "overloaded", "timeout")
 FINAL: tuple[Kind, ...] = ("bad_request", "too_large", "unprocessable", "deadline")
 OF_MODEL: tuple[Kind, ...] = ("context_length", "content_filter")
-NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "budget")
+NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "budget", "ledger")
 
 
 class Refused(Struct, frozen=True, gc=False):
@@ -53,6 +54,8 @@ class Refused(Struct, frozen=True, gc=False):
     """False: not a byte of the request left us, so the same endpoint may be tried again."""
     why: str = ""
     """Why no connection came about, in a sentence of ours."""
+    denial: Denial | None = None
+    """Of `budget` and `ledger`."""
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -143,7 +146,7 @@ class Failover:
     def _refused(self, fact: Refused) -> Order:
         self._close_attempt()
         candidate = self._candidates[self._at]
-        self._refusals.append((candidate, Trouble(fact.kind, fact.status, fact.retry_after_s)))
+        self._refusals.append((candidate, Trouble(fact.kind, fact.status, fact.retry_after_s, denial=fact.denial)))
         if fact.kind in NOT_ASKED:
             self.attempts -= 1
         if fact.kind in FINAL:

@@ -11,12 +11,15 @@ from byway_proxy.carry.deadlines import Deadlines
 from byway_proxy.carry.dialects.openai_request import ChatRequest
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.heads import Heads
+from byway_proxy.carry.planning import Rules
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client
 from byway_proxy.choose.choose import Choice
 from byway_proxy.choose.health import Dice, Health
+from byway_proxy.meter.asking import Asking
 from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ class Job(Struct, frozen=True):
     caller: Caller
     choice: Choice
     heads: Heads
-    """Of the table that the choice was made from."""
+    """Of the table that the choice was made from, as are"""
+    rules: Rules
+    """what has to be set aside."""
     generation: str
     created: int
     headers: bytes
@@ -89,6 +94,8 @@ class Means:
     deadlines: Deadlines
     health: Health
     meter: Meter
+    asking: Asking
+    witness: Witness
     retries: RetryBudget
     tally: Tally
     dice: Dice

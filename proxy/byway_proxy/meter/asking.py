@@ -4,8 +4,8 @@
                                    |
                        no answer --> the same Ask under the same number, for as long as it takes
 
-One task asks, one Ask after the other. Between them it refills what runs low, renews what is in use, writes down what
-goes back, and hears at least every second what others need.
+One task asks, one Ask after the other. Between them it refills what runs low, renews what is in use, writes down
+what goes back, and hears at least every second what others need.
 """
 
 import asyncio
@@ -127,6 +127,12 @@ class Asking:
             raise
         finally:
             self._waiting.leave(waiter)
+
+    def held(self, key: Key) -> int:
+        return self._purse.held(key)
+
+    def free(self, key: Key) -> int:
+        return self._purse.free(key, self._now())
 
     def recall(self, grants: Sequence[str]) -> None:
         """Others need these, says an answer to something else."""
@@ -298,11 +304,17 @@ def _fenced(log: Log, epoch: int) -> str:
 def _understood(path: str, status: int, text: bytes) -> Grants | Welcome | Fenced | Answered | Gap | _Failed:
     try:
         if status == 200:
-            return msgspec.json.decode(text, type=Grants if path == GRANTS_PATH else Welcome)
+            if path == GRANTS_PATH:
+                return msgspec.json.decode(text, type=Grants)
+            return msgspec.json.decode(text, type=Welcome)
         if status == 409:
-            told = msgspec.json.decode(text, type=dict[str, int | bool])
-            kind = Fenced if "fenced" in told else Answered if "answered" in told else Gap
-            return msgspec.convert(told, kind)
+            return _refusal(msgspec.json.decode(text, type=dict[str, int | bool]))
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         return _Failed(f"HTTP {status}, and an answer no ledger gives: {error}", status)
     return _Failed(f"HTTP {status}: {said(text)}", status)
+
+
+def _refusal(told: dict[str, int | bool]) -> Fenced | Answered | Gap:
+    if "fenced" in told:
+        return msgspec.convert(told, Fenced)
+    return msgspec.convert(told, Answered) if "answered" in told else msgspec.convert(told, Gap)

@@ -1,7 +1,7 @@
 """Which budgets bind an attempt, and what it needs of each at worst. Pure: what they have left is in `purse`.
 
-Everything here goes by plain facts: who calls, which account pays, which model, at what price. All budgets that match
-must have room, in each of their limits; a budget that only observes is counted and asked for nothing.
+Everything here goes by plain facts: who calls, which account pays, which model, at what price. All budgets that
+match must have room, in each of their limits; a budget that only observes is counted and asked for nothing.
 """
 
 from collections.abc import Iterable
