@@ -1,15 +1,16 @@
 """A proxy before a real ledger: what a budget has left decides who is served, and the books say the same."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from builders.gateway import Gateway, gateway, one_route
-from builders.purses import budget, counters, line, rule, under
+from builders.purses import budget, counters, line, priced, rule, under
 from byway_contract.budget import Budget
-from byway_contract.money import NANO
+from byway_contract.money import NANO, Price
 from byway_contract.table import Table
 from fakes.provider import FakeProvider
 from fakes.reply import Reply
@@ -92,7 +93,34 @@ def test_what_does_not_fit_is_402_and_told_what_would(tmp_path: Path) -> None:
             assert "Retry-After" not in refused.headers
             fits = error["metadata"]["max_tokens"]
             assert not provider.served
-            assert (await proxy.ask(max_tokens=fits + 1)).status == 402
+            assert (await proxy.ask(max_tokens=fits + 2)).status == 402
             assert (await proxy.ask(max_tokens=fits)).status == 200
+
+    told(story)
+
+
+def test_ten_proxies_and_a_thousand_requests_at_once_never_spend_more_than_a_budget_of_twenty(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        # What it costs is what is held: the prompt is free and the answer as long as it may be.
+        always = Reply(text="one two three four five", finish="length", head_after_s=0.05)
+        cost = 5 * 2000
+        team = budget(line(20 * cost))
+        async with FakeProvider(always=always) as provider, AsyncExitStack() as stack:
+            ledger = await stack.enter_async_context(ledger_at(tmp_path))
+            await rule(ledger, team)
+            table = under(priced(one_route(provider), Price(0, 2 * NANO)), team)
+            proxies = [
+                await stack.enter_async_context(gateway(tmp_path / f"p{n}", table, ledger=ledger)) for n in range(10)
+            ]
+            asked = [proxy.ask(max_tokens=5) for proxy in proxies for _ in range(100)]
+            statuses = Counter(answer.status for answer in await asyncio.gather(*asked))
+            assert statuses.keys() <= {200, 402, 403}
+            assert statuses[200] == len(provider.served) == 20
+            for proxy in proxies:
+                await booked(proxy)
+            counter = (await counters(ledger))[MONEY]
+            assert (counter.spent, counter.reserved, counter.overrun) == (20 * cost, 0, 0)
 
     told(story)

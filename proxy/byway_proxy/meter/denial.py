@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from byway_contract.budget import Budget
 from byway_contract.grants import Denied
+from msgspec.structs import replace
 
 from byway_proxy.meter.budgets import Line, Worst, completion_within
 from byway_proxy.meter.waiting import Short
@@ -22,7 +23,7 @@ class Denial(msgspec.Struct, frozen=True):
     budget: Budget | None = None
     line: Line | None = None
     denied: Denied | None = None
-    """The ledger's word."""
+    """The ledger's word; as `spent` also what ended here and is not booked yet."""
     endpoint: str = ""
     asked: int = 0
     """Tokens, of the prompt and of its answers at most."""
@@ -36,12 +37,13 @@ def denial(short: Short, worst: Worst, endpoint: str, *, held: int, free: int) -
     if said is None or said.reason == "unknown":
         return Denial("ledger", line.budget, line, endpoint=endpoint)
     left = said.left + free
+    gone = replace(said, spent=max(said.spent, said.amount - left - said.returning - held))
     fits = completion_within(worst, line.unit, line.budget.dearest, left)
     return Denial(
         _reason(said, short.claim.need, left, held),
         line.budget,
         line,
-        said,
+        gone,
         endpoint,
         worst.prompt + worst.completion,
         fits,
@@ -49,6 +51,7 @@ def denial(short: Short, worst: Worst, endpoint: str, *, held: int, free: int) -
 
 
 def _reason(said: Denied, need: int, left: int, held: int) -> Reason:
-    if need <= left + said.returning + held and (said.returning or held):
+    coming = said.returning + held
+    if coming and need <= left + coming:
         return "in_flight"
-    return "too_much" if left or said.spent < said.amount else "spent"
+    return "too_much" if left or coming else "spent"
