@@ -1,8 +1,8 @@
 """The one loop: watch → compile → push, and back: acks and reports → tell.
 
-    source --changed--> quiet --due--> read, compile --> hub.publish
-                                          ^                  |
-                        good, refusals ---+--- on_change ----+--> statuses
+    source --changed--> quiet --due--> read, compile --> limits to the ledger --> hub.publish
+                                          ^                                            |
+                        good, refusals ---+------------------ on_change ---------------+--> statuses
 
 The whole world is compiled each time: it takes milliseconds, and nothing can be forgotten.
 """
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
+from byway_contract.grants import Limit
 from byway_contract.table import decode
 from byway_process.logs import Log
 
@@ -65,6 +66,13 @@ class Teller(Protocol):
         """Beside what statuses say."""
 
 
+class Bringer(Protocol):
+    """Who brings the ledger what budgets amount to."""
+
+    async def bring(self, limits: tuple[Limit, ...], digest: str) -> None:
+        """Until the ledger has them, or a moment is over."""
+
+
 class Cycle:
     def __init__(
         self,
@@ -77,9 +85,10 @@ class Cycle:
         good: Mapping[Key, Manifest],
         remember: Callable[[Mapping[Key, Manifest]], None],
         teller: Teller | None = None,
+        bringer: Bringer | None = None,
     ) -> None:
         """`good` are last good forms from before; `remember` is given them whenever they may have changed."""
-        self._teller = teller
+        self._teller, self._bringer = teller, bringer
         self._source, self._hub, self._settings, self._catalogue = source, hub, settings, catalogue
         self._log, self._remember = log, remember
         self._quiet = Quiet()
@@ -161,6 +170,8 @@ class Cycle:
             compiled = self._compile_table(world, refusals)
         self.compiles += 1
         self.compile_s = time.perf_counter() - began
+        if self._bringer is not None:
+            await self._bringer.bring(compiled.limits, compiled.limits_hash)
         self._say(world, compiled)
         if self._teller is not None and self._teller.leading:
             self._warn(self._teller, compiled)

@@ -361,12 +361,6 @@ def test_what_is_not_done_is_refused_and_never_ignored(kind: str, spec: str, fie
     assert "not done in this version" in rejected.message
 
 
-@pytest.mark.parametrize("kind", ["Budget"])
-def test_a_kind_that_is_not_done_is_refused(kind: str) -> None:
-    rejected = rejection(manifest(kind, {}))
-    assert (rejected.reason, rejected.field) == ("NotImplemented", "kind")
-
-
 def test_several_faults_are_counted_and_the_first_on_the_page_is_told() -> None:
     spec = "{strategy: Best, endpoints: [{name: eu, model: 5}], timeouts: {idle: 1}, maxAttempts: 0}"
     rejected = rejection(manifest("ModelRoute", spec))

@@ -185,11 +185,6 @@ def test_a_status_of_another_version_loses_no_field(kind: str) -> None:
     assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
 
 
-@pytest.mark.parametrize("kind", ["Budget"])
-def test_a_kind_that_does_nothing_yet_says_so(kind: str) -> None:
-    assert "Not done in this version" in root(kind)["description"]
-
-
 def test_kustomize_is_told_every_file() -> None:
     listed = yaml.safe_load((ROOT / "crds/kustomization.yaml").read_text())["resources"]
     assert sorted(listed) == sorted(path.name for path in (ROOT / "crds").glob("byway.dev_*.yaml"))

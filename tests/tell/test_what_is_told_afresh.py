@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from byway_contract.report import Report
 from byway_contract.stream import Pod
-from byway_operator.compile.verdict import Condition, EndpointFact, Refusal, Verdict
+from byway_operator.compile.verdict import Condition, EndpointFact, KeyFact, Refusal, Verdict
 from byway_operator.push.fleet import FleetView, ProxyView, Sent
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.tell.afresh import Grounds, afresh, at_rest
@@ -15,8 +15,10 @@ from byway_operator.tell.summary import AccountHealth, EndpointHealth, Summary
 from byway_operator.tell.tell import status_of
 
 NOW = 1_790_000_000.0
-KEYS = [Key("ModelRoute", "team-a", f"r{n}") for n in range(6)] + [
-    Key("ProviderKey", "team-a", f"k{n}") for n in range(2)
+KEYS = [
+    *(Key("ModelRoute", "team-a", f"r{n}") for n in range(6)),
+    *(Key("ProviderKey", "team-a", f"k{n}") for n in range(2)),
+    *(Key("AccessKey", "team-a", f"a{n}") for n in range(2)),
 ]
 PODS = [f"proxy-{n}" for n in range(3)]
 
@@ -35,7 +37,7 @@ class Cluster:
     def turn(self) -> Grounds:
         for _ in range(self.dice.randint(1, 2)):
             self.dice.choice(
-                [self._ack, self._ack, self._ack, self._compile, self._report, self._leave, self._refuse]
+                [*[self._ack] * 3, self._compile, self._report, self._use, self._leave, self._refuse]
             )()
         return Grounds(self.verdicts, self.fleet, self.health)
 
@@ -65,7 +67,13 @@ class Cluster:
         }
         account = AccountHealth(last_ok=NOW - self.dice.randrange(100), requests=self.dice.randrange(3))
         complete = self.dice.random() < 0.9
-        self.health = Summary(endpoints, {**self.health.accounts, name: account}, complete)
+        accounts = {**self.health.accounts, name: account}
+        self.health = replace(self.health, endpoints=endpoints, accounts=accounts, complete=complete)
+
+    def _use(self) -> None:
+        """An app comes with its access key."""
+        used = {f"team-a/a{self.dice.randrange(2)}/one": NOW - self.dice.randrange(100)}
+        self.health = replace(self.health, access_keys={**self.health.access_keys, **used})
 
     def _leave(self) -> None:
         present = [pod for pod in PODS if self.dice.random() < 0.8]
@@ -87,7 +95,8 @@ class Cluster:
             Condition("True", "Accepted") if self.dice.random() < 0.8 else Condition("False", "Invalid", "no")
         )
         facts = (EndpointFact("one", f"team-a/k{self.dice.randrange(2)}:m"),) if key.kind == "ModelRoute" else ()
-        return Verdict(key, generation, accepted, fingerprint=f"{key}-{generation}", endpoints=facts)
+        keys = (KeyFact("one", "sha256:1"),) if key.kind == "AccessKey" else ()
+        return Verdict(key, generation, accepted, fingerprint=f"{key}-{generation}", endpoints=facts, keys=keys)
 
 
 def told(grounds: Grounds, key: Key, previous: Status | None) -> Status:

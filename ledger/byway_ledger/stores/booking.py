@@ -24,8 +24,8 @@ _COMPLETE = (
     f"UPDATE attempt SET {', '.join(f'{name} = ?' for name in schema.SETTLE)} WHERE attempt = ? AND ended IS NULL"
 )
 _KNOWN = (
-    "SELECT attempt, price, ended, at, attempt_no, namespace, service_account, access_key, user_id, account,"
-    " model FROM attempt WHERE attempt AMONG"
+    "SELECT attempt, price, list_price, ended, at, attempt_no, namespace, service_account, access_key, user_id,"
+    " account, model FROM attempt WHERE attempt AMONG"
 )
 
 
@@ -61,11 +61,11 @@ def _known(attempts: Sequence[str]) -> Script[dict[str, Known]]:
 
 
 def _known_of(row: Row) -> Known:
-    _, price, ended, at, number, *who = row
+    _, price, list_price, ended, at, number, *who = row
     intent = None
     if ended is None:
         intent = msgspec.structs.replace(granting.described(who), at=float(at or 0.0), attempt_no=int(number or 0))
-    return Known(price_of(price), ended is not None, intent)
+    return Known(price_of(price), ended is not None, intent, price_of(list_price))
 
 
 def _count(

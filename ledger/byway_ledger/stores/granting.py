@@ -63,6 +63,8 @@ _SUMMED: dict[Unit, str] = {
     "tokens": "COALESCE(SUM(CASE WHEN outcome = 'failed' THEN 0 ELSE prompt + completion END), 0)",
     "requests": "SUM(CASE WHEN attempt_no = 1 THEN 1 ELSE 0 END)",
 }
+# As `Limit.counts` of a limit that counts the dearer of two prices.
+_DEAREST = "COALESCE(SUM(CASE WHEN reckoned > billed THEN reckoned ELSE billed END), 0)"
 _WHO = "namespace, service_account, access_key, user_id, account, model"
 
 
@@ -113,7 +115,7 @@ def _open(limit: Limit, now: float) -> Script[None]:
     """Its counters say what the books have of its window; what is in grants, and what is stranded, stays."""
     around = yield from _window(limit, now)
     rows = yield Read(
-        f"SELECT {_WHO}, {_SUMMED[limit.unit]} FROM attempt WHERE at >= ? AND at < ? AND ended IS NOT NULL"
+        f"SELECT {_WHO}, {_summed(limit)} FROM attempt WHERE at >= ? AND at < ? AND ended IS NOT NULL"
         f" GROUP BY {_WHO}",
         (float(around.start), float("inf") if around.end is None else float(around.end)),
     )
@@ -126,6 +128,10 @@ def _open(limit: Limit, now: float) -> Script[None]:
     yield Write("UPDATE counter SET spent = 0 WHERE limit_id = ? AND start = ?", [(limit.id, around.start)])
     before = yield from counters(dict.fromkeys(spent, around))
     yield from moved(before, {key: replace(before[key], spent=amount) for key, amount in spent.items()})
+
+
+def _summed(limit: Limit) -> str:
+    return _DEAREST if limit.dearest and limit.unit == "nanodollars" else _SUMMED[limit.unit]
 
 
 def _window(limit: Limit, now: float) -> Script[Window]:

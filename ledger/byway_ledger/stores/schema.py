@@ -28,6 +28,7 @@ INTENT = (
     "title",
     "user_agent",
     "user_id",
+    "list_price",
 )
 SETTLE = (
     "ended",
@@ -48,6 +49,11 @@ SETTLE = (
     "native_finish",
     "upstream_id",
     "flag",
+    "reckoned",
+    "audio_prompt",
+    "audio_completion",
+    "image_prompt",
+    "image_completion",
 )
 
 STEPS = (
@@ -169,6 +175,15 @@ STEPS = (
         why TEXT NOT NULL,
         PRIMARY KEY (source, limit_id, subject, start)
     ) WITHOUT ROWID;
+    """,
+    # The defaults are for rows that have ended already; one that has not is given NULLs, as in all of these.
+    """
+    ALTER TABLE attempt ADD COLUMN list_price TEXT;
+    ALTER TABLE attempt ADD COLUMN reckoned INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN audio_prompt INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN audio_completion INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN image_prompt INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN image_completion INTEGER DEFAULT 0;
     """,
 )
 

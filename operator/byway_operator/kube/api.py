@@ -18,6 +18,7 @@ GROUP, VERSION = "byway.dev", "v1alpha1"
 FIELD_MANAGER = "byway-operator"
 CREDENTIAL_LABEL = "byway.dev/credential"
 FLOOR_LABEL = "byway.dev/floor"
+PRICE_BOOK_LABEL = "byway.dev/price-book"
 
 PAGE = 500
 """Objects in one answer of a LIST."""
@@ -83,6 +84,11 @@ class KubeApi:
     async def list_floors(self, namespace: str) -> Listed:
         """ConfigMaps that say they are the platform's floor."""
         return await self._list(_path("/api/v1", namespace, "configmaps"), {"labelSelector": f"{FLOOR_LABEL}=true"})
+
+    async def list_price_books(self, namespace: str) -> Listed:
+        """ConfigMaps that say they are the platform's price book."""
+        selector = {"labelSelector": f"{PRICE_BOOK_LABEL}=true"}
+        return await self._list(_path("/api/v1", namespace, "configmaps"), selector)
 
     async def find_secret_labels(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Of a Secret that may not be for us: its metadata alone, no value. None: there is none.

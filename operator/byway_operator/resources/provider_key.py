@@ -44,6 +44,13 @@ FORBIDDEN_HEADERS = (
 """Credentials and framing, in lower case: the proxy's own business."""
 
 
+ProviderSlug = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", "want a provider's slug in lower case: openai"),
+]
+
+
 class SecretRef(Part):
     """An entry of a Secret in this namespace, which must carry the label `byway.dev/credential: "true"`."""
 
@@ -166,11 +173,7 @@ def _without_case(spec: "ProviderKeySpec") -> bool:
 class ProviderKeySpec(Part):
     """An account at a provider."""
 
-    provider: Annotated[
-        str,
-        Field(max_length=63),
-        Matches(r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", "want a provider's slug in lower case: openai"),
-    ]
+    provider: ProviderSlug
     """The provider's slug: openai, azure, anthropic, groq …, or openai-compatible with a baseURL or serviceRef."""
     secret_ref: SecretRef | None = None
     """Where the credential is: a Secret in this namespace with the label `byway.dev/credential: "true"`.

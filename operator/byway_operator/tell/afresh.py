@@ -64,6 +64,9 @@ def _reported(before: Grounds, now: Grounds) -> Iterator[Key]:
     for account in _differing(before.health.accounts, now.health.accounts):
         namespace, _, name = account.partition("/")
         yield Key("ProviderKey", namespace, name)
+    for access_key in _differing(before.health.access_keys, now.health.access_keys):
+        namespace, name, _ = access_key.split("/")
+        yield Key("AccessKey", namespace, name)
     endpoints = set(_differing(before.health.endpoints, now.health.endpoints))
     if endpoints:
         for key, verdict in now.verdicts.items():

@@ -91,8 +91,8 @@ class Slot(Struct, frozen=True):
     """Hash of the provider key's credential, to see that it was changed; empty is keyless."""
     budgets: tuple[str, str]
     """The retry budgets it draws on: its route's (or the name's, where there is none) and its account's."""
-    recorded: tuple[str, str, str, str, str, Price | None]
-    """What a record of an attempt says of it: route, endpoint, account, provider, model, price."""
+    recorded: tuple[str, str, str, str, str, Price | None, Price | None]
+    """What a record of an attempt says of it: route, endpoint, account, provider, model, price, list price."""
 
 
 class Group(Struct, frozen=True):
@@ -167,7 +167,15 @@ def slot(
         caps=_caps(endpoint.account, account, route_id, member),
         credential=credential,
         budgets=(f"route {route_id or name}", f"account {endpoint.account}"),
-        recorded=(route_id, endpoint_id, endpoint.account, account.provider, endpoint.model, price),
+        recorded=(
+            route_id,
+            endpoint_id,
+            endpoint.account,
+            account.provider,
+            endpoint.model,
+            price,
+            endpoint.list_price,
+        ),
     )
 
 

@@ -121,7 +121,7 @@ class Worst(msgspec.Struct, frozen=True, gc=False):
 
 
 def _cost(price: Price | None, worst: Worst) -> int:
-    return 0 if price is None else dearest_cost(price, worst.prompt, worst.completion)
+    return 0 if price is None else min(MOST, dearest_cost(price, worst.prompt, worst.completion))
 
 
 def prompt_bound(size: int, *, tools: bool, only_text: bool, context: int | None) -> int:

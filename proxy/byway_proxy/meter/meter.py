@@ -116,6 +116,7 @@ class Meter:
             usage_from=charged.usage_from,
             cost=charged.cost,
             billed=charged.billed,
+            reckoned=charged.reckoned,
             reason=reason,
             status=status,
             first_token_ms=first_token_ms,
