@@ -9,7 +9,7 @@ from byway_contract.budget import Budget, Line
 from byway_contract.grants import COUNTERS_PATH, LIMITS_PATH, Counter, Counters, Limit, Limits, Unit
 from byway_contract.money import Price
 from byway_contract.periods import Period
-from byway_contract.table import SectionName, Table, TableObject, canonical, decode
+from byway_contract.table import Floor, SectionName, Table, TableObject, canonical, decode
 
 
 def line(amount: int, period: Period = "Month", unit: Unit = "nanodollars") -> Line:
@@ -65,4 +65,11 @@ def priced(table: Table, price: Price | None, **fields: Any) -> Table:
     sections: dict[SectionName, dict[str, Any]] = {name: dict(objects) for name, objects in table.raw.items()}
     for name, one in table.endpoints.items():
         sections["endpoints"][name] = canonical(msgspec.structs.replace(one, price=price, **fields))
+    return decode(sections)
+
+
+def floored(table: Table, floor: Floor) -> Table:
+    """The same, with a floor."""
+    sections: dict[SectionName, dict[str, Any]] = {name: dict(objects) for name, objects in table.raw.items()}
+    sections["policies"]["floor:0"] = canonical(floor)
     return decode(sections)

@@ -86,6 +86,8 @@ class Job(Struct, frozen=True):
     about: About = About()
     explained: bytes | None = None
     """JSON of why it goes where it goes, for a caller who asked."""
+    downgraded: bool = False
+    """A budget had another model answer than the caller asked for."""
 
 
 @dataclass(frozen=True)

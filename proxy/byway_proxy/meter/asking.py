@@ -27,7 +27,7 @@ from byway_contract.grants import (
 from byway_contract.records import CLOSED_EPOCH, Fenced, Gap
 from byway_process.logs import Log as ProcessLog
 
-from byway_proxy.meter.held import Claim, Hold, Key
+from byway_proxy.meter.held import Claim, Hold, Key, Share
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.post import NoAnswer, Post, at_once_or, said
@@ -133,6 +133,9 @@ class Asking:
 
     def free(self, key: Key) -> int:
         return self._purse.free(key, self._now())
+
+    def share(self, key: Key) -> Share | None:
+        return self._purse.share(key)
 
     def recall(self, grants: Sequence[str]) -> None:
         """Others need these, says an answer to something else."""
