@@ -118,10 +118,13 @@ def asked(take: Take) -> list[str]:
     return list({record.attempt: None for record in records if isinstance(record, Intent | Settle)})
 
 
-def forked(take: Take, known: Mapping[str, Known]) -> Forked | None:
-    """Whether the source has told us other records under these numbers before."""
+def forked(take: Take, known: Mapping[str, Known], forgotten_before: float = 0.0) -> Forked | None:
+    """Whether the source has told us other records under these numbers before.
+
+    Of attempts that began before `forgotten_before` nobody knows the names any more.
+    """
     for number, record in enumerate(take.skipped):
-        if isinstance(record, Intent) and record.attempt not in known:
+        if isinstance(record, Intent) and record.attempt not in known and record.at >= forgotten_before:
             return Forked(take.skipped_from + number)
     return None
 

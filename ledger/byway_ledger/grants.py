@@ -130,12 +130,6 @@ def _goes_on(before: Limit | None, limit: Limit) -> bool:
     return before is not None and before.same_counters(limit)
 
 
-def worth(limit: Limit, subject: str, now: float) -> int:
-    """What a limit amounts to, with the top-ups of the moment."""
-    more = sum(up.amount for up in limit.top_ups if now < up.until and up.subject in (None, subject))
-    return min(limit.amount + more, MOST)
-
-
 def current(limit: Limit, now: float, latest: Window | None) -> Window:
     """The window to give from. A ledger's clock that is set back never opens a closed one again."""
     shown = window(limit.period, limit.time_zone, now)
@@ -201,7 +195,7 @@ def _recalled(counter: Counter, rules_in_force: Rules, now: float) -> bool:
     limit = rules_in_force.limits.get(counter.limit)
     if limit is None or counter.wanted_until > now or (counter.end is not None and counter.end <= now):
         return True
-    return counter.used > worth(limit, counter.subject, now)
+    return counter.used > limit.worth(counter.subject, now)
 
 
 @dataclass(frozen=True)
@@ -375,7 +369,7 @@ def decide(
         if limit is None or key is None:
             refused.append(Denied(want.limit, "unknown", want.subject))
             continue
-        counter, amount = books[key], worth(limit, want.subject, now)
+        counter, amount = books[key], limit.worth(want.subject, now)
         size = give(want, counter.left(amount), asker.proxies, holds.get(key, 0))
         if not size:
             refused.append(denied(want, counter, amount, holds.get(key, 0)))

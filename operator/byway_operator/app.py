@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from byway_operator.cycle import Cycle
 from byway_operator.memory import Memory
 from byway_operator.push.limits import Alone, LedgerLimits
 from byway_operator.push.push import Hub
+from byway_operator.push.spending import Spending
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.watch.folder import FolderSource
 
@@ -43,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True):
     namespace: str = "default"
     """Of manifests that name none; trusted, and the namespace of callers without a credential."""
     ledger: str = ""
-    """The ledger's unix socket, to be brought what budgets amount to."""
+    """The ledger's unix socket, to be brought what budgets amount to, and asked what is spent."""
     drain_s: float = 2.0
     log_level: Level = "info"
 
@@ -107,12 +108,15 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         service_addresses=addresses(settings.services),
         unpriced=settings.unpriced,
     )
-    limits = LedgerLimits(settings.ledger, None, Alone(term), log, heard) if settings.ledger else None
-    cycle = Cycle(source, hub, compile_settings, load(), log, good=memory.good, remember=remember, bringer=limits)
+    limits, spending = _ledgers(settings.ledger, term, log, heard)
+    cycle = Cycle(
+        source, hub, compile_settings, load(), log,
+        good=memory.good, remember=remember, bringer=limits, spending=spending,
+    )  # fmt: skip
     parts = [limits.collect] if limits is not None else []
     runner = await serve_on(Api(cycle, hub, *parts).app(), settings.socket)
     try:
-        running = asyncio.create_task(_turn(cycle, limits))
+        running = asyncio.create_task(_turn(cycle, limits, spending))
         stopping = asyncio.create_task(stop.wait())
         quieten_gc()
         log.info("the operator serves", source=settings.source)
@@ -128,9 +132,19 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         log.info("the operator ends")
 
 
-async def _turn(cycle: Cycle, limits: LedgerLimits | None) -> None:
+def _ledgers(
+    ledger: str, term: int, log: Log, heard: Callable[[], None]
+) -> tuple[LedgerLimits | None, Spending | None]:
+    """Who brings limits, and who asks what is spent."""
+    if not ledger:
+        return None, None
+    return LedgerLimits(ledger, None, Alone(term), log, heard), Spending(ledger, heard, log)
+
+
+async def _turn(cycle: Cycle, *parts: LedgerLimits | Spending | None) -> None:
     """Until cancelled."""
     async with asyncio.TaskGroup() as tasks:
-        if limits is not None:
-            tasks.create_task(limits.run())
+        for part in parts:
+            if part is not None:
+                tasks.create_task(part.run())
         tasks.create_task(cycle.run())

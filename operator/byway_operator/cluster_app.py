@@ -8,11 +8,11 @@ A replica that loses the Lease ends, and its next life stands by.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -37,6 +37,7 @@ from byway_operator.kube.ledger_keys import LedgerKeys
 from byway_operator.kube.writer import StatusWriter
 from byway_operator.push.limits import LedgerLimits
 from byway_operator.push.push import Hub
+from byway_operator.push.spending import Spending
 from byway_operator.watch.cluster import ClusterSettings, ClusterSource
 from byway_operator.watch.cluster_inventory import views
 from byway_operator.watch.issuer import issuer_of
@@ -142,7 +143,7 @@ class Operator:
         self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
         self.events = EventWriter(api, log, settings.pod, holds_for_s=self._holds_for_s)
         self.writer = StatusWriter(api, log, self.events, holds_for_s=self._holds_for_s)
-        self.limits = self._new_limits()
+        self.limits, self.spending = self._new_limits(), self._new_spending()
         self.cycle = Cycle(
             self._source,
             self.hub,
@@ -153,6 +154,7 @@ class Operator:
             remember=lambda _: None,
             teller=self.writer,
             bringer=self.limits,
+            spending=self.spending,
         )
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -183,21 +185,30 @@ class Operator:
         quieten_gc()
         await self.elector.win()
         async with asyncio.TaskGroup() as tasks:
-            bringing = tasks.create_task(self._bring_keys())
+            leading = [tasks.create_task(part) for part in self._with_the_ledger()]
             await self.elector.keep()
-            bringing.cancel()
+            for task in leading:
+                task.cancel()
         self.writer.rest()
 
-    async def _bring_keys(self) -> None:
+    def _with_the_ledger(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What the leader does there."""
         if self._settings.ledger:
             issuer, tls = (lambda: self.cycle.world.surroundings.issuer), self._ledger_tls()
-            await LedgerKeys(self._settings.ledger, issuer, tls, self._log).run()
+            yield LedgerKeys(self._settings.ledger, issuer, tls, self._log).run()
+        if self.spending is not None:
+            yield self.spending.run()
 
     def _new_limits(self) -> LedgerLimits | None:
         if not self._settings.ledger:
             return None
         reign = _Reign(self.elector, self.hub)
         return LedgerLimits(self._settings.ledger, self._ledger_tls(), reign, self._log, self._heard)
+
+    def _new_spending(self) -> Spending | None:
+        if not self._settings.ledger:
+            return None
+        return Spending(self._settings.ledger, self._heard, self._log, self._ledger_tls())
 
     def _ledger_tls(self) -> ClientTls:
         settings = self._settings

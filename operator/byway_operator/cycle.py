@@ -24,9 +24,11 @@ from byway_operator.compile.settings import Settings
 from byway_operator.compile.standing import Readings
 from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
+from byway_operator.push.spend import Spend
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
 from byway_operator.tell.afresh import Grounds
+from byway_operator.tell.books import Bookkeeping, Books
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
@@ -69,8 +71,23 @@ class Teller(Protocol):
 class Bringer(Protocol):
     """Who brings the ledger what budgets amount to."""
 
+    @property
+    def brought(self) -> str:
+        """Hash of the limits that the ledger took last."""
+
     async def bring(self, limits: tuple[Limit, ...], digest: str) -> None:
         """Until the ledger has them, or a moment is over."""
+
+
+class Asker(Protocol):
+    """Who asks the ledger what is spent."""
+
+    @property
+    def spend(self) -> Spend:
+        """What it said last."""
+
+    def hurry(self) -> None:
+        """It has other limits than before."""
 
 
 class Cycle:
@@ -86,9 +103,10 @@ class Cycle:
         remember: Callable[[Mapping[Key, Manifest]], None],
         teller: Teller | None = None,
         bringer: Bringer | None = None,
+        spending: Asker | None = None,
     ) -> None:
         """`good` are last good forms from before; `remember` is given them whenever they may have changed."""
-        self._teller, self._bringer = teller, bringer
+        self._teller, self._bringer, self._spending = teller, bringer, spending
         self._source, self._hub, self._settings, self._catalogue = source, hub, settings, catalogue
         self._log, self._remember = log, remember
         self._quiet = Quiet()
@@ -103,6 +121,7 @@ class Cycle:
         self._summary = Summary()
         self._telling = Telling()
         self._proofs = Proofs()
+        self._books, self._brought = Bookkeeping(), ""
         self.world = World({})
         self.compiles = 0
         self.compile_s = 0.0
@@ -179,6 +198,7 @@ class Cycle:
         if world.proxies is not None:
             self._hub.expect(world.proxies)
         self._proofs.know(compiled.sections, time.time())
+        self._books.know(compiled.sections, compiled.limits, compiled.limits_hash)
         self._hub.publish(compiled)
         self._settle()
         if self.begun.is_set():
@@ -227,9 +247,17 @@ class Cycle:
         self._summary = summarize(reports, self._summary, now, complete)
         self._prove(now)
         leads = self._teller is None or self._teller.leading
-        self._telling.tell(Grounds(self.verdicts, fleet, self._summary), self.world, self._good, leads, now)
+        grounds = Grounds(self.verdicts, fleet, self._summary, self._heard_of_money(now))
+        self._telling.tell(grounds, self.world, self._good, leads, now)
         if self._teller is not None:
             self._teller.tell(self.statuses, self.world)
+
+    def _heard_of_money(self, now: float) -> Books:
+        spending, brought = self._spending, self._bringer.brought if self._bringer is not None else ""
+        if brought != self._brought and spending is not None:
+            spending.hurry()
+        self._brought = brought
+        return self._books.hear(spending.spend if spending else None, self._summary.budgets, now, brought)
 
     def _warn(self, teller: Teller, compiled: Compiled) -> None:
         """Of routes that are gone, and whose names now lead elsewhere."""

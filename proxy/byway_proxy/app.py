@@ -20,9 +20,9 @@ from byway_process.tls import ClientTls
 
 from byway_proxy.api.admin import Admin, Explain
 from byway_proxy.api.chat import Chat
-from byway_proxy.api.key import Key
 from byway_proxy.api.metrics import Collector, Vitals
 from byway_proxy.api.models import Models
+from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
@@ -40,6 +40,7 @@ from byway_proxy.control.keep import Keep
 from byway_proxy.control.stream import Address
 from byway_proxy.listening import bound, site
 from byway_proxy.meter.asking import Asking
+from byway_proxy.meter.books import Books
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
@@ -70,12 +71,14 @@ class Proxy:
         self._has_table = asyncio.Event()
         self.serving = Serving(default_output=settings.default_output_tokens)
         self.health = Health(HealthLimits(eject=settings.eject))
-        self.post = _post(settings, log)
+        ledger = _ledger(settings, log)
+        self.post = LedgerPost(ledger)
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
         self.meter = Meter(self.records)
         self.asking = Asking(self.meter, self.records, self.post, log, now=loop.time, wait_s=settings.grant_wait_s)
         self.shipper = Shipper(self.records, self.post, log, on_recall=self.asking.recall)
         self.witness = Witness(time.time)
+        self.books = Books(ledger, loop.time)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
         self._fence = Fence(Egress())
@@ -115,6 +118,7 @@ class Proxy:
             ending.callback(self.deadlines.close)
             ending.push_async_callback(self.client.close)
             ending.push_async_callback(self.post.close)
+            ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
                 parts = self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()
                 running = [tasks.create_task(part) for part in (self.control.run(), *parts)]
@@ -235,14 +239,13 @@ class Proxy:
         self.health.proxies = max(1, proxies)
 
     def _new_server(self) -> Server:
-        chat, models, key = Chat(self.serving, self.means), Models(self.serving), Key(self.serving)
+        chat, models = Chat(self.serving, self.means), Models(self.serving)
         return Server(
             {
                 ("POST", "/v1/chat/completions"): chat,
                 ("GET", "/v1/models"): models.all,
                 ("GET", "/v1/models/"): models.one,
-                ("GET", "/v1/key"): key,
-                ("GET", "/v1/auth/key"): key,
+                **reading(self.serving, self.books, time.time),
             },
             Limits(body_bytes=self._settings.body_mib * MIB),
             self._log,
@@ -327,7 +330,7 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
     await Proxy(settings, log).serve(stop)
 
 
-def _post(settings: Settings, log: Log) -> LedgerPost:
-    """Raises OSError if the ledger's authorities cannot be read."""
+def _ledger(settings: Settings, log: Log) -> Ledger:
+    """Raises OSError if its authorities cannot be read."""
     tls = ClientTls(settings.ledger_ca, log) if settings.ledger.startswith("https:") else None
-    return LedgerPost(Ledger(settings.ledger, settings.ledger_token or None, tls))
+    return Ledger(settings.ledger, settings.ledger_token or None, tls)

@@ -12,7 +12,7 @@ from byway_ledger.app import Settings as LedgerSettings
 from byway_ledger.app import serve as serve_ledger
 from byway_process.logs import Log
 from byway_proxy.app import Proxy, Settings
-from fakes.machine import free_port
+from fakes.ports import free_port
 from fakes.provider import FakeProvider
 
 

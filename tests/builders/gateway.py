@@ -33,8 +33,8 @@ from byway_contract.table import (
 from byway_contract.table import decode as decode_table
 from byway_process.logs import Log
 from byway_proxy.api.chat import Chat
-from byway_proxy.api.key import Key
 from byway_proxy.api.models import Models
+from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
@@ -46,10 +46,11 @@ from byway_proxy.carry.upstream.client import Client
 from byway_proxy.choose.health import Health
 from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.meter.asking import Asking
+from byway_proxy.meter.books import Books
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
-from byway_proxy.meter.post import LedgerPost
+from byway_proxy.meter.post import Ledger, LedgerPost
 from byway_proxy.meter.ship import Shipper
 from byway_proxy.meter.witness import Witness
 from canary import KEY
@@ -134,8 +135,9 @@ async def gateway(
     health: HealthLimits | None = None,
     limits: Limits | None = None,
     seed: int = 1,
-    draining: Draining | None = None,
     ledger: str = "",
+    ledger_within_s: float = 2.0,
+    draining: Draining | None = None,
     wait_s: float = 2.0,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
@@ -143,7 +145,8 @@ async def gateway(
     """`ledger`: where one is; without, nothing is shipped and no budget has room."""
     records = RecordLog(folder / "log")
     log = Log("proxy", "error")
-    meter, post = Meter(records), LedgerPost(ledger or f"unix:{folder}/no-ledger")
+    there = Ledger(ledger or "unix:/nowhere")
+    meter, post = Meter(records), LedgerPost(there)
     asking = Asking(meter, records, post, log, now=loop.time, wait_s=wait_s)
     shipper = Shipper(records, post, log, first_wait_s=0.01, longest_wait_s=0.05, on_recall=asking.recall)
     means = Means(
@@ -164,14 +167,13 @@ async def gateway(
     )
     serving = Serving()
     serving.swap(table)
-    models = Models(serving)
+    models, books = Models(serving), Books(there, loop.time, within_s=ledger_within_s)
     server = Server(
         {
             ("POST", "/v1/chat/completions"): Chat(serving, means),
             ("GET", "/v1/models"): models.all,
             ("GET", "/v1/models/"): models.one,
-            ("GET", "/v1/key"): Key(serving),
-            ("GET", "/v1/auth/key"): Key(serving),
+            **reading(serving, books, time.time),
         },
         limits or Limits(),
         log,
@@ -192,6 +194,7 @@ async def gateway(
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await post.close()
+        await books.close()
         records.close()
 
 

@@ -24,7 +24,8 @@ import canary
 import yaml
 from builders.control_plane import Call, ControlPlane, username
 from builders.helm import fetch, of_kind, render
-from fakes.machine import free_port, opened, until
+from fakes.machine import opened, until
+from fakes.ports import free_port
 from fakes.service import Service, service
 
 SERVICE = "byway-proxy"

@@ -11,6 +11,7 @@ from byway_ledger.books import Entries, Foreign, Known, Take
 from byway_ledger.grants import Ended, Rules
 from byway_ledger.stores import granting, schema
 from byway_ledger.stores.granting import InForce
+from byway_ledger.stores.rollups import DAY_S
 from byway_ledger.stores.rows import intent_values, price_of, settle_values
 from byway_ledger.stores.script import Quiet, Read, Row, Script, Write
 from byway_ledger.stores.store import Done
@@ -35,7 +36,7 @@ def book(batch: Batch, now: float, sender: str, held: InForce) -> Script[Done | 
     if not isinstance(take, Take):
         return take
     known = yield from _known(books.asked(take))
-    if fork := books.forked(take, known):
+    if books.forked(take, known) and (fork := books.forked(take, known, (yield from _folded_before()))):
         return fork
     made = books.entries(take.records, known)
     yield Write(
@@ -66,6 +67,12 @@ def _known_of(row: Row) -> Known:
     if ended is None:
         intent = msgspec.structs.replace(granting.described(who), at=float(at or 0.0), attempt_no=int(number or 0))
     return Known(price_of(price), ended is not None, intent, price_of(list_price))
+
+
+def _folded_before() -> Script[float]:
+    """What began before may be a sum by now, and not known by its name any more."""
+    ((latest,),) = yield Read("SELECT MAX(at) FROM rollup")
+    return 0.0 if latest is None else float(latest) + DAY_S
 
 
 def _count(

@@ -185,6 +185,34 @@ STEPS = (
     ALTER TABLE attempt ADD COLUMN image_prompt INTEGER DEFAULT 0;
     ALTER TABLE attempt ADD COLUMN image_completion INTEGER DEFAULT 0;
     """,
+    """
+    CREATE TABLE rollup (
+        name TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        namespace TEXT NOT NULL,
+        service_account TEXT NOT NULL,
+        access_key TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        route TEXT NOT NULL,
+        model TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        account TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        byok INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        answered INTEGER NOT NULL,
+        prompt INTEGER NOT NULL,
+        completion INTEGER NOT NULL,
+        cached INTEGER NOT NULL,
+        cache_write INTEGER NOT NULL,
+        reasoning INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        billed INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
+        dearest INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

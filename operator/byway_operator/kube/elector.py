@@ -13,7 +13,7 @@ from typing import Any
 
 from byway_process.logs import Log
 
-from byway_operator.kube.api import KubeApi, KubeError
+from byway_operator.kube.api import KubeApi, KubeError, Still
 from byway_operator.kube.lease import (
     Candidate,
     Lease,
@@ -41,19 +41,26 @@ def for_ever() -> float:
     return 1e6
 
 
-async def in_reign(holds_for_s: HoldsForS, write: Coroutine[Any, Any, object]) -> None:
-    """A write that is a leader's to make. It begins while the Lease is ours, and is broken off when that ends: this
-    process may be stopped at any moment for any while. Raises KubeError, and ReignOverError."""
+async def in_reign(holds_for_s: HoldsForS, write: Callable[[Still], Coroutine[Any, Any, object]]) -> None:
+    """A write that is a leader's to make: it leaves while the Lease is ours, and is broken off when that ends. This
+    process may be stopped at any moment for any while, so `write` asks once more as it sends.
+
+    Raises KubeError, and ReignOverError.
+    """
     left_s = holds_for_s()
     if left_s <= 0:
-        write.close()
         raise ReignOverError
     try:
         async with asyncio.timeout(left_s):
-            await write
+            await write(lambda: holds_for_s() > 0)
+    except KubeError as error:
+        if holds_for_s() <= 0:
+            raise ReignOverError from error
+        raise
     except TimeoutError as error:
         if holds_for_s() <= 0:
             raise ReignOverError from error
+        # It was renewed meanwhile.
         raise KubeError(0, "no answer", f"within {left_s:.1f} s") from error
 
 

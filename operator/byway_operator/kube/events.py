@@ -72,7 +72,9 @@ class EventWriter:
     async def _write(self, event: Event) -> None:
         try:
             made = as_object(event, self._instance, time.time())
-            await in_reign(self._holds_for_s, self._api.create_event(event.key.namespace, made))
+            await in_reign(
+                self._holds_for_s, lambda still: self._api.create_event(event.key.namespace, made, still)
+            )
         except ReignOverError:
             self.rest()
             return

@@ -130,8 +130,8 @@ class StatusWriter:
         try:
             await in_reign(
                 self._holds_for_s,
-                self._api.apply_status(
-                    key.kind, plural_of(key.kind), key.namespace, key.name, write.status, write.uid or None
+                lambda still: self._api.apply_status(
+                    key.kind, plural_of(key.kind), key.namespace, key.name, write.status, write.uid or None, still
                 ),
             )
         except ReignOverError:

@@ -66,6 +66,14 @@ class Part(BaseModel):
 
 
 @dataclass(frozen=True)
+class IntOrString:
+    """A whole number or a string. Only in a status: nobody should have to guess which to write."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-kubernetes-int-or-string": True}
+
+
+@dataclass(frozen=True)
 class Matches:
     """A string of this form. In the CRD it is a CEL rule and not a `pattern`: a person then reads the message."""
 

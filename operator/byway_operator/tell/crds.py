@@ -66,7 +66,8 @@ def _version(kind: str) -> dict[str, Any]:
 
 
 def _printed(column: Column) -> dict[str, Any]:
-    return {"name": column.name, "type": column.type, "jsonPath": column.path}
+    said: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return {**said, "priority": 1} if column.wide else said
 
 
 def _object(kind: str) -> dict[str, Any]:

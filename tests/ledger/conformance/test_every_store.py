@@ -184,7 +184,7 @@ def test_sums_are_exact_and_by_whatever_is_asked(tell: Telling) -> None:
                 1,
                 intent("a", request="gen-1"),
                 settle("a", billed=0, outcome="failed"),
-                intent("b", request="gen-1", account="team-a/azure"),
+                intent("b", request="gen-1", account="team-a/azure", attempt_no=2),
                 settle("b"),
                 intent("c", namespace="team-b", at=1_795_000_000.0 + DAY_S),
             ),

@@ -441,6 +441,21 @@ def test_minutes_that_are_over_and_grants_that_are_used_up_are_forgotten(tell: T
     tell(story)
 
 
+def test_counters_of_windows_that_are_over_can_be_left_out(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        await store.rule(limits(limit(1000, period="Day"), limit(1000, period="Lifetime")), NOON)
+        for day in range(3):
+            await given(
+                store, ask(2 * day + 1, need=1, limit="platform/team-a/Day/nanodollars"), NOON + day * DAY_S
+            )
+        await given(store, ask(6, need=1, limit="platform/team-a/Lifetime/nanodollars"), NOON + 2 * DAY_S)
+        assert len((await store.counters(100))[1]) == 4
+        _, left, more = await store.counters(2, NOON + 2 * DAY_S)
+        assert [(one.limit.split("/")[2], more) for one in left] == [("Day", False), ("Lifetime", False)]
+
+    tell(story)
+
+
 def test_amounts_beyond_all_measure_do_not_stop_the_books(tell: Telling) -> None:
     async def story(store: Store) -> None:
         most = 2**63 - 1
