@@ -147,16 +147,19 @@ def give(want: Want, left: int, proxies: int, holds: int) -> int:
     return max(want.need, min(want.want, share, left))
 
 
-def granted(want: Want, grant: Grant, end: int | None, now: float) -> Granted:
+def granted(want: Want, grant: Grant, counter: Counter, amount: int, now: float) -> Granted:
+    """`counter`: with the grant in it; `amount`: what the limit is worth."""
     exact = grant.amount <= want.need
     return Granted(
         grant=grant.id,
         limit=grant.limit,
         amount=grant.amount,
-        use_for_s=use_for(end, now),
+        use_for_s=use_for(counter.end, now),
         start=grant.start,
         low_water=0 if exact else grant.amount // 2,
         subject=grant.subject,
+        limited=amount,
+        used=min(MOST, counter.used),
     )
 
 
@@ -290,8 +293,11 @@ def _count_drawn(books: Posting, legs: Mapping[Key, int], one: Ended, limit: Lim
             metered=counter.metered + (key == first),
         )
     if row:
+        # Its hold was too small, and nothing free was left beside it.
         counter = books.counters[first]
-        books.counters[first] = replace(counter, spent=min(MOST, counter.spent + row))
+        books.counters[first] = replace(
+            counter, spent=min(MOST, counter.spent + row), overrun=min(MOST, counter.overrun + row)
+        )
 
 
 def _count_undrawn(books: Posting, key: Key, one: Ended, limit: Limit) -> None:
@@ -373,7 +379,7 @@ def decide(
             continue
         grant = Grant(mint(), asker.source, asker.epoch, *key, amount=size, rest=size)
         made.append(grant)
-        given.append(granted(want, grant, counter.end, now))
         holds[key] = holds.get(key, 0) + size
         books[key] = replace(counter, reserved=counter.reserved + size)
+        given.append(granted(want, grant, books[key], amount, now))
     return Decided(tuple(given), tuple(refused), tuple(made), books)

@@ -22,7 +22,7 @@ from byway_ledger.app import serve, settings_from
 from byway_operator.kube.ledger_keys import LedgerKeys
 from byway_process.logs import Log
 from byway_process.tls import ClientTls
-from byway_proxy.meter.ship import Ledger
+from byway_proxy.meter.post import Ledger
 from fakes.ports import free_port
 
 AUDIENCE, ACCOUNT = "byway-ledger", "byway/byway-proxy"

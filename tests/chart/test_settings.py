@@ -24,7 +24,7 @@ ALL = (
 )
 MODULES = {
     "operator": "byway_operator.cluster_app",
-    "proxy": "byway_proxy.app",
+    "proxy": "byway_proxy.settings",
     "ledger": "byway_ledger.app",
 }
 # What Kubernetes puts in place of `valueFrom`.

@@ -22,7 +22,8 @@ from byway_contract.table import Issuer
 from byway_ledger.keys import Keys, KeysError
 from byway_process.logs import Log as ProcessLog
 from byway_proxy.meter.log import Log
-from byway_proxy.meter.ship import Ledger, Shipper
+from byway_proxy.meter.post import Ledger, LedgerPost
+from byway_proxy.meter.ship import Shipper
 from fakes.usage import COST, batch, intent, settle, until
 
 
@@ -33,13 +34,15 @@ def house(tmp_path: Path) -> House:
 
 @asynccontextmanager
 async def shipping(log: Log, to: Ledger, say: ProcessLog) -> AsyncIterator[Shipper]:
-    shipper = Shipper(log, to, say, first_wait_s=0.001, longest_wait_s=0.02)
+    post = LedgerPost(to)
+    shipper = Shipper(log, post, say, first_wait_s=0.001, longest_wait_s=0.02)
     task = asyncio.create_task(shipper.run())
     try:
         yield shipper
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await post.close()
 
 
 def write(log: Log, count: int, prefix: str) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from byway_proxy.api.budget_refusals import from_denial
 from byway_proxy.api.errors import ApiError
 from byway_proxy.carry.carry import GaveUp
 from byway_proxy.choose.explain import explain_nothing
@@ -35,9 +36,11 @@ def from_nothing(nothing: Nothing) -> ApiError:
     )
 
 
-def from_giving_up(gave_up: GaveUp, models: tuple[str, ...], wall: float) -> ApiError:
-    """`wall`: now, in seconds since 1970."""
+def from_giving_up(gave_up: GaveUp, models: tuple[str, ...], namespace: str, wall: float) -> ApiError:
+    """`namespace`: the caller's. `wall`: now, in seconds since 1970."""
     failure = gave_up.failure
+    if failure.denial is not None:
+        return from_denial(failure.denial, namespace)
     if failure.kind == "over_rate" and failure.status == 429 and gave_up.over is not None:
         return over_rate(gave_up.over, models, wall)
     metadata: dict[str, Any] = {}

@@ -1,11 +1,11 @@
 """One try at one endpoint, up to the moment that its answer is worth delivering.
 
-    place, rates --> INTENT in the log --> connect, send --> head --> content
-                                                                                 |
-    Refused <-- anything that goes wrong before ---------------------------------+--> Answered
+    place, rates, money --> INTENT in the log --> connect, send --> head --> content
+                                                                                    |
+    Refused <-- anything that goes wrong before ------------------------------------+--> Answered
 
 It obeys: what a failure means is decided in `refusing`, what happens next in `failover`. Whatever happens, it gives
-its place back and settles once.
+its place and what it held back, and settles once.
 """
 
 import asyncio
@@ -18,16 +18,20 @@ from byway_contract.table import NO_DEFAULTS
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects import openai_answer, openai_request
 from byway_proxy.carry.dialects.openai_answer import BadAnswer, Identity, ProviderError, Whole, usage_bytes
-from byway_proxy.carry.dialects.openai_request import ChatRequest
+from byway_proxy.carry.dialects.openai_request import ChatRequest, Fields
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.failover import Answered, Refused
+from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
+from byway_proxy.carry.planning import FREELY, plan
 from byway_proxy.carry.refusing import by_error, by_failure, error_in
 from byway_proxy.carry.upstream.failures import Failure
 from byway_proxy.choose.choose import Candidate
 from byway_proxy.choose.target import Slot
 from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.denial import Denial
+from byway_proxy.meter.held import Hold
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.meter import Settled
 from byway_proxy.meter.minute_limits import estimate
@@ -52,6 +56,9 @@ class TimedOut(Exception):
 class Attempt:
     # As it begins; what a class says need not be said again for each attempt.
     _settled = False
+    _hold: Hold | None = None
+    begun = False
+    """It stands in the log, so it counts."""
     first_token_ms: float | None = None
     stream: Stream | None = None
     whole: Whole | None = None
@@ -61,8 +68,10 @@ class Attempt:
     """The rate that had no room for it."""
     _taken = NOTHING_TAKEN
 
-    def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
-        self._job, self._means, self.candidate = job, means, candidate
+    def __init__(
+        self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float, holding: Holding
+    ) -> None:
+        self._job, self._means, self.candidate, self._holding = job, means, candidate, holding
         slot, patience, generation = candidate.slot, means.patience, job.generation
         endpoint, account, route = slot.endpoint, slot.account, slot.route
         self.patience = patience = patience if route is None else patience.under(route.timeouts)
@@ -72,7 +81,11 @@ class Attempt:
         """Events that came before the answer was worth delivering."""
         if job.request.stream:
             self.stream = Stream(self.identity)
-        body = _body(job.request, slot)
+        of_route = _of_route(job.request, slot)
+        self._plan = planned = plan(job.rules, job.request, job.caller, slot, of_route, first=number == 1)
+        if planned.most_output is not None:
+            of_route = openai_request.with_cap(of_route, planned.most_output)
+        body = openai_request.body_for(job.request, endpoint.upstream_model, of_route, account.quirks)
         self._head = head = job.heads.of(slot.account_id)
         self.exchange = means.client.exchange(
             head.origin, head.with_length(len(body)), body, connect_s=patience.connect_s
@@ -91,16 +104,17 @@ class Attempt:
             self._means.deadlines.remove(self.watch)
             return Refused("at_capacity", sent=False)
         try:
-            over = self._take_of_rates()
-            if over is not None:
-                self._means.deadlines.remove(self.watch)
-                self._means.health.end(self._place)
-                return over
-            self._means.meter.begin(self._intent)
-        except BaseException:
-            self._taken.cancel()
-            self._means.health.end(self._place)
-            raise
+            refused = self._take_of_rates()
+            if refused is None and self._plan is not FREELY:
+                refused = await self._set_aside()
+            if refused is None:
+                self._means.meter.begin(self._intent, self._hold)
+                self.begun = True
+        finally:
+            if not self.begun:
+                self._unsent()
+        if refused is not None:
+            return refused
         try:
             refused = await self._ask()
         except asyncio.CancelledError:
@@ -116,6 +130,25 @@ class Attempt:
             return Answered()
         self._fail(refused)
         return refused
+
+    async def _set_aside(self) -> Refused | None:
+        """What it may cost at worst. None: it may be sent."""
+        got = self._holding.at_once(self._plan)
+        if got is None:
+            got = await self._holding.hold(self._plan, self.candidate.endpoint_id)
+            self._began = self._means.now()
+        if isinstance(got, Denial):
+            return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
+        self._hold = got
+        return None
+
+    def _unsent(self) -> None:
+        self._taken.cancel()
+        if self._hold is not None:
+            self._means.meter.unhold(self._hold)
+        if self._place is not None:
+            self._means.health.end(self._place)
+        self._means.deadlines.remove(self.watch)
 
     def settle(
         self,
@@ -358,11 +391,11 @@ def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
     )  # fmt: skip
 
 
-def _body(request: ChatRequest, slot: Slot) -> bytes:
-    route, of_route = slot.route, None
-    if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
-        of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
-    return openai_request.body_for(request, slot.endpoint.upstream_model, of_route, slot.account.quirks)
+def _of_route(request: ChatRequest, slot: Slot) -> Fields | None:
+    route = slot.route
+    if route is None or (route.defaults == NO_DEFAULTS and route.max_output_tokens is None):
+        return None
+    return openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
 
 
 def _estimated(request: ChatRequest, slot: Slot) -> int:

@@ -34,6 +34,7 @@ from byway_proxy.carry.retries import Retries
 from byway_proxy.choose.candidate import Candidate
 from byway_proxy.choose.health import Dice, Standing
 from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.denial import Denial
 
 MOST_ATTEMPTS = 8
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -55,6 +56,8 @@ class Refused(Struct, frozen=True, gc=False):
     """Why no connection came about, in a sentence of ours."""
     everywhere: bool = False
     """No other candidate could do better."""
+    denial: Denial | None = None
+    """Of `budget` and `ledger`."""
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -145,7 +148,7 @@ class Failover:
     def _refused(self, fact: Refused) -> Order:
         self._close_attempt()
         candidate = self._candidates[self._at]
-        self._refusals.append((candidate, Trouble(fact.kind, fact.status, fact.retry_after_s)))
+        self._refusals.append((candidate, Trouble(fact.kind, fact.status, fact.retry_after_s, denial=fact.denial)))
         if fact.kind in NOT_ASKED:
             self.attempts -= 1
         if fact.kind in FINAL or fact.everywhere:

@@ -17,7 +17,7 @@ from byway_contract.grants import COUNTERS_PATH, Counter, Counters
 from byway_contract.records import USAGE_PATH
 from cachetools import TTLCache
 
-from byway_proxy.meter.ship import Ledger
+from byway_proxy.meter.post import Ledger
 
 WITHIN_S = 2.0
 CONNECTIONS = 4
