@@ -20,6 +20,7 @@ from builders.watching import (
     watching,
 )
 from byway_contract.table import Issuer, SigningKey
+from byway_operator.watch.triggers import LONGEST_WAIT_S
 from fakes.api_front import ApiFront, Spoilt
 
 CREDENTIAL = "synthetic-credential-of-a-test"
@@ -187,7 +188,8 @@ def test_watches_that_end_with_an_error_are_begun_anew_and_nothing_is_lost(plane
             await soon(lambda: it.triggers.restarts)
             await asyncio.to_thread(plane.apply, provider_key("meanwhile"), here)
             front.now = Spoilt()
-            await it.until(lambda world: key_of("meanwhile", here) in world.manifests)
+            # How long it takes `apply` is how often they were begun in vain, and that how long they rest.
+            await it.until(lambda world: key_of("meanwhile", here) in world.manifests, 2 * LONGEST_WAIT_S)
             assert "watches of the Kubernetes API ended" in it.log
             await soon(lambda: front.watches == WATCHES)
             await asyncio.to_thread(plane.apply, provider_key("after"), here)
