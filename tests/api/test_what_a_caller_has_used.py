@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession, UnixConnector
-from builders.booked import booked_gateway, shipping
+from builders.booked import booked_gateway
 from builders.gateway import Gateway, gateway, one_route
 from builders.tables import a_key, access_key
 from byway_contract.access_key import digest_of
@@ -136,7 +136,6 @@ def test_any_proxy_knows_what_another_one_answered_and_what_failed_before(tmp_pa
             table = shared(one_route(a, b))
             async with (
                 gateway(tmp_path, table, ledger=to) as proxy,
-                shipping(proxy, to),
                 gateway(tmp_path / "other", table, ledger=to) as other,
             ):
                 answered = await proxy.ask(headers=with_key(CI))

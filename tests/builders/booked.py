@@ -1,6 +1,5 @@
-"""A proxy whose records reach a real ledger, as both of `byway up`, and a second proxy beside it."""
+"""A proxy whose records reach a real ledger, as both of `byway up`."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,26 +7,10 @@ from typing import Any
 
 from builders.gateway import Gateway, gateway
 from byway_contract.table import Table
-from byway_proxy.meter.ship import Shipper
-from fakes.usage import ledger_at, silent
+from fakes.usage import ledger_at
 
 
 @asynccontextmanager
 async def booked_gateway(folder: Path, table: Table, **how: Any) -> AsyncIterator[Gateway]:
-    async with (
-        ledger_at(folder) as to,
-        gateway(folder, table, ledger=to, **how) as proxy,
-        shipping(proxy, to),
-    ):
+    async with ledger_at(folder) as to, gateway(folder, table, ledger=to, **how) as proxy:
         yield proxy
-
-
-@asynccontextmanager
-async def shipping(proxy: Gateway, to: str) -> AsyncIterator[None]:
-    shipper = Shipper(proxy.records, to, silent(), first_wait_s=0.001, longest_wait_s=0.02)
-    task = asyncio.create_task(shipper.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
