@@ -40,7 +40,7 @@ from byway_ledger.books import Foreign
 from byway_ledger.figures import Figures
 from byway_ledger.grants import Counter as Counted
 from byway_ledger.grants import Rules
-from byway_ledger.question import NoQuestion, counted
+from byway_ledger.question import NoQuestion, named
 from byway_ledger.stores.store import Store, StoreError, StoreFull
 
 # Each waits for a commit of some milliseconds; a proxy that is told 503 asks again under the same number.
@@ -114,7 +114,7 @@ class GrantsApi:
 
     async def counters(self, request: web.Request) -> web.Response:
         try:
-            asked = counted(request.query.items())
+            asked = named(request.query.items())
         except NoQuestion as error:
             return error_answer(400, str(error))
         now, more = self._now(), False

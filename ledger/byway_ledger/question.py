@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from byway_contract.activity import BY, By, by_of
@@ -41,34 +41,34 @@ def span(query: Mapping[str, str]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Which counters: those of these names (limit, subject), or all."""
+class Named:
+    """Which counters are asked for."""
 
-    most: int = 10_000
-    open: bool = False
-    """Of windows that are not over."""
-    names: Sequence[tuple[str, str]] = ()
+    most: int
+    open: bool
+    """Only of windows that are not over."""
+    names: Sequence[tuple[str, str]]
+    """(limit, subject); none: all."""
 
 
-def counted(query: Iterable[tuple[str, str]]) -> Counted:
-    """`?of=LIMIT%0ASUBJECT&of=…`, or `?limit=…&open=true`. Raises NoQuestion."""
-    asked, names = Counted(), []
+def named(query: Iterable[tuple[str, str]]) -> Named:
+    """`?limit=10&open=true`, or `?of=LIMIT%0ASUBJECT&of=…`. Raises NoQuestion."""
+    most, open_, names = 10_000, False, []
     for name, value in query:
-        match name:
-            case "limit":
-                asked = replace(asked, most=_number({name: value}, name, "", MOST_COUNTERS))
-            case "open":
-                if value not in ("true", "false"):
-                    raise NoQuestion(f"open: want true or false, not {value[:20]!r}")
-                asked = replace(asked, open=value == "true")
-            case "of":
-                limit, _, subject = value.partition("\n")
-                names.append((limit, subject))
-            case _:
-                raise NoQuestion(f"{name}: no such parameter; there are limit, open, of")
+        if name == "limit":
+            most = _number({name: value}, name, "", MOST_COUNTERS)
+        elif name == "open":
+            if value not in ("true", "false"):
+                raise NoQuestion(f"open: want true or false, not {value[:20]!r}")
+            open_ = value == "true"
+        elif name == "of":
+            limit, _, subject = value.partition("\n")
+            names.append((limit, subject))
+        else:
+            raise NoQuestion(f"{name}: no such parameter; there are limit, open, of")
     if len(names) > MOST_NAMED:
         raise NoQuestion(f"of: want at most {MOST_NAMED} counters, not {len(names)}")
-    return replace(asked, names=names)
+    return Named(most, open_, names)
 
 
 def _filters(

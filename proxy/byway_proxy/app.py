@@ -7,6 +7,7 @@ import random
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from byway_contract.reach import Fence
@@ -48,6 +49,9 @@ from byway_proxy.meter.post import Ledger, LedgerPost
 from byway_proxy.meter.ship import Shipper
 from byway_proxy.meter.witness import Witness
 from byway_proxy.settings import Settings, patience_of, settings_from
+
+if TYPE_CHECKING:
+    from byway_proxy.meter.valkey import Valkey
 
 __all__ = ["Proxy", "Settings", "run", "settings_from"]
 
@@ -108,6 +112,7 @@ class Proxy:
             loop.time,
             time.time,
         )
+        self.valkey = _valkey(settings, self.means, log)
         self.control = self._new_control()
         self.server = self._new_server()
 
@@ -120,7 +125,9 @@ class Proxy:
             ending.push_async_callback(self.post.close)
             ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()
+                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()]
+                if self.valkey is not None:
+                    parts.append(self.valkey.run())
                 running = [tasks.create_task(part) for part in (self.control.run(), *parts)]
                 await self._listen_for_admin(ending)
                 listeners = await self._bind()
@@ -157,6 +164,7 @@ class Proxy:
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
         self.witness.retain(table.budgets)
+        self.health.rates.obey(table.budgets)
         self._live_since = asyncio.get_running_loop().time()
 
     async def _drain(self, listeners: list[asyncio.Server]) -> None:
@@ -207,8 +215,9 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
-            budgets=self.witness.report(),
+            budgets=self.witness.report(self.health.rates.report(self.means.now(), self.means.wall())),
             ledger=self.asking.answers and not self.shipper.failures,
+            valkey=self.valkey is None or self.valkey.answers,
         )
 
     def _new_control(self) -> Control:
@@ -272,6 +281,8 @@ class Proxy:
             lag_s=lambda: self._lag_s,
             unshipped=lambda: self.records.unshipped,
             verifications=lambda: self.serving.verifications,
+            rates_refused=lambda: self.health.rates.refused,
+            valkey=lambda: self.valkey.answers if self.valkey is not None else None,
         )
         registry = Collector(self.tally, self.meter, vitals).registry()
         admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)
@@ -334,3 +345,12 @@ def _ledger(settings: Settings, log: Log) -> Ledger:
     """Raises OSError if its authorities cannot be read."""
     tls = ClientTls(settings.ledger_ca, log) if settings.ledger.startswith("https:") else None
     return Ledger(settings.ledger, settings.ledger_token or None, tls)
+
+
+def _valkey(settings: Settings, means: Means, log: Log) -> "Valkey | None":
+    if not settings.valkey:
+        return None
+    from byway_proxy.meter.valkey import Valkey  # its client costs 20 MiB
+
+    who = f"{settings.name}-{means.random_bytes(8).hex()}"
+    return Valkey(settings.valkey, who, means.health.rates, log, means.now)

@@ -7,6 +7,7 @@ from byway_process.logs import Level
 from byway_process.settings import SettingsError, address_of, read
 
 from byway_proxy.carry.job import Patience
+from byway_proxy.meter.valkey_url import redis_url
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -42,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True):
     """Health and metrics."""
     socket: str = ""
     """A unix socket that explains; only this user may connect."""
+    valkey: str = ""
+    """`valkey://[user:password@]host:port[/database]`, `valkeys://…` for TLS, or `unix:///path`: where proxies tell
+    each other how much of a limit of a minute they used. Empty: each keeps to its share."""
     keep: str = ""
     """A folder on a memory-backed file system for the last good table."""
     egress_proxy: str = ""
@@ -83,6 +87,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         settings = msgspec.structs.replace(settings, ledger=f"unix:{settings.ledger}")
     address_of("BYWAY_LISTEN", settings.listen)
     address_of("BYWAY_ADMIN", settings.admin)
+    if settings.valkey:
+        redis_url(settings.valkey)
     for room, url, token in (
         ("CONTROL", settings.control, settings.control_token),
         ("LEDGER", settings.ledger, settings.ledger_token),

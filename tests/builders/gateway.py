@@ -167,6 +167,7 @@ async def gateway(
     )
     serving = Serving()
     serving.swap(table)
+    means.health.rates.obey(table.budgets)
     models, books = Models(serving), Books(there, loop.time, within_s=ledger_within_s)
     server = Server(
         {

@@ -313,8 +313,6 @@ UNDONE = [
     ("ProviderKey", "{provider: bedrock}", "spec.provider"),
     ("ProviderKey", "{provider: vertex, vertex: {project: a, location: eu}}", "spec.provider"),
     ("ProviderKey", "{provider: azure, azure: {resource: a, apiVersion: 2024-10-21}}", "spec.azure.apiVersion"),
-    ("ProviderKey", "{provider: openai, rateLimits: {requestsPerMinute: 5}}", "spec.rateLimits.requestsPerMinute"),
-    ("ProviderKey", "{provider: openai, rateLimits: {tokensPerMinute: 5}}", "spec.rateLimits.tokensPerMinute"),
 ]
 
 

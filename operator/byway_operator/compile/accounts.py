@@ -21,7 +21,7 @@ from byway_operator.compile.prices import AccountPrices, Priced, Prices
 from byway_operator.compile.settings import Settings
 from byway_operator.compile.verdict import Condition
 from byway_operator.resources.manifest import Key
-from byway_operator.resources.provider_key import DataHandling, KeyModel, ProviderKey
+from byway_operator.resources.provider_key import DataHandling, KeyModel, ProviderKey, RateLimits
 from byway_operator.resources.shared import FEATURE_WORDS, Capabilities
 
 _T = TypeVar("_T")
@@ -150,6 +150,7 @@ def _account(
     nameless = provider.slug.endswith("-compatible")
     promised = _promised(resource, provider)
     handling = _stated_handling(spec.data_handling, promised)
+    limits = spec.rate_limits or RateLimits()
     return Account(
         namespace=key.namespace,
         name=key.name,
@@ -161,7 +162,9 @@ def _account(
         headers={header.name: header.value for header in sorted(spec.headers, key=lambda header: header.name)},
         ca_bundle=spec.ca_bundle,
         shared_with=shared_with,
-        max_concurrent=spec.rate_limits.max_concurrent_requests if spec.rate_limits else None,
+        max_concurrent=limits.max_concurrent_requests,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
         may_train=handling.may_train,
         retention_days=handling.retention_days,
         regions=handling.regions,

@@ -127,9 +127,9 @@ class RateLimits(Part):
     """The most this account is used, by all proxies together."""
 
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    """Requests within a minute. Not done in this version."""
+    """Requests within any minute. Default: no limit."""
     tokens_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
-    """Tokens within a minute. Not done in this version."""
+    """Tokens of prompts and answers within any minute. Default: no limit."""
     max_concurrent_requests: Concurrency | None = None
     """Requests at the provider at the same time. Default: no limit."""
 

@@ -22,10 +22,6 @@ def _in_provider_key(key: ProviderKey) -> Iterator[Fault]:
         )
     if spec.azure and spec.azure.api_version not in (None, "v1"):
         yield _fault(("spec", "azure", "apiVersion"), f"other than v1 is {NOT_DONE}; leave it out")
-    if spec.rate_limits and spec.rate_limits.requests_per_minute is not None:
-        yield _fault(("spec", "rateLimits", "requestsPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
-    if spec.rate_limits and spec.rate_limits.tokens_per_minute is not None:
-        yield _fault(("spec", "rateLimits", "tokensPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
 
 
 def _fault(path: Path, message: str) -> Fault:

@@ -61,11 +61,11 @@ class Chat:
             except GaveUp as gave_up:
                 instead = self._instead(asked, job, gave_up)
                 if instead is None:
-                    return _given_up(gave_up, job, reply)
+                    return _given_up(gave_up, job, reply, self._means.wall())
                 job = instead
             return await carry(job, self._means, reply)
         except GaveUp as gave_up:
-            return _given_up(gave_up, job, reply)
+            return _given_up(gave_up, job, reply, self._means.wall())
         except LogFull as full:
             raise ApiError(
                 503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
@@ -200,9 +200,9 @@ def _about(received: Received, request: ChatRequest) -> About:
     )
 
 
-def _given_up(gave_up: GaveUp, job: Job, reply: Reply) -> str:
+def _given_up(gave_up: GaveUp, job: Job, reply: Reply, wall: float) -> str:
     choice = job.choice
-    error = from_giving_up(gave_up, job.request.models, job.caller.namespace)
+    error = from_giving_up(gave_up, job.request.models, job.caller.namespace, wall)
     if choice.ignored:
         error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
     if job.explained is not None:

@@ -1,8 +1,8 @@
 """One try at one endpoint, up to the moment that its answer is worth delivering.
 
-    place, money --> INTENT in the log --> connect, send --> head --> content
-                                                                            |
-    Refused <-- anything that goes wrong before ----------------------------+--> Answered
+    place, rates, money --> INTENT in the log --> connect, send --> head --> content
+                                                                                   |
+    Refused <-- anything that goes wrong before -----------------------------------+--> Answered
 
 It obeys: what a failure means is decided in `refusing`, what happens next in `failover`. Whatever happens, it gives
 its place and what it held back, and settles once.
@@ -34,10 +34,15 @@ from byway_proxy.meter.denial import Denial
 from byway_proxy.meter.held import Hold
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.meter import Settled
+from byway_proxy.meter.minute_limits import estimate
+from byway_proxy.meter.rates import NOTHING as NOTHING_TAKEN
+from byway_proxy.meter.rates import Over
 
 NOTHING = Usage()
 ERROR_BYTES = 64 * 1024
 """Enough of a provider's error to see what it means."""
+NOT_TEXT_BYTES = 16 * 1024
+"""Counted of a prompt that holds more than text, until its provider says what it was. A guess."""
 
 
 class TimedOut(Exception):
@@ -59,6 +64,9 @@ class Attempt:
     whole: Whole | None = None
     error: ProviderError | None = None
     """What the provider said was wrong, for a caller whose fault it is."""
+    over_rate: Over | None = None
+    """The rate that had no room for it."""
+    _taken = NOTHING_TAKEN
 
     def __init__(
         self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float, holding: Holding
@@ -96,7 +104,9 @@ class Attempt:
             self._means.deadlines.remove(self.watch)
             return Refused("at_capacity", sent=False)
         try:
-            refused = None if self._plan is FREELY else await self._set_aside()
+            refused = self._take_of_rates()
+            if refused is None and self._plan is not FREELY:
+                refused = await self._set_aside()
             if refused is None:
                 self._means.meter.begin(self._intent, self._hold)
                 self.begun = True
@@ -135,6 +145,7 @@ class Attempt:
     def _unsent(self) -> None:
         if self._hold is not None:
             self._means.meter.unhold(self._hold)
+        self._taken.cancel()
         if self._place is not None:
             self._means.health.end(self._place)
         self._means.deadlines.remove(self.watch)
@@ -169,6 +180,8 @@ class Attempt:
             finish=said.finish, native_finish=said.native_finish[:64], upstream_id=said.upstream_id,
         )  # fmt: skip
         self._count(settled.record)
+        tokens = settled.record.usage.prompt + settled.record.usage.completion
+        self._taken.settle(0 if outcome == "failed" else tokens, tokens, means.now())
         return settled
 
     @property
@@ -246,6 +259,18 @@ class Attempt:
             answered = exchange.status in (0, 200)
             used = self.used() if answered else (NOTHING, "unknown")
             self.settle("client_cancel" if answered else "failed", *used, answered=answered, reason="")
+
+    def _take_of_rates(self) -> Refused | None:
+        means, slot, job = self._means, self.candidate.slot, self._job
+        taken = means.health.rates.admit(
+            self._intent, slot.rates, _estimated(job.request, slot), job.counted, self._began, self._intent.at
+        )
+        if isinstance(taken, Over):
+            self.over_rate = taken
+            kind: Kind = "over_rate" if taken.budget else "at_rate"
+            return Refused(kind, retry_after_s=taken.after_s, sent=False, everywhere=taken.everywhere)
+        self._taken = taken
+        return None
 
     async def _ask(self) -> Refused | None:
         """None: the answer is worth delivering."""
@@ -371,6 +396,12 @@ def _of_route(request: ChatRequest, slot: Slot) -> Fields | None:
     if route is None or (route.defaults == NO_DEFAULTS and route.max_output_tokens is None):
         return None
     return openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
+
+
+def _estimated(request: ChatRequest, slot: Slot) -> int:
+    # Text alone, or more: the bytes of a picture say nothing of its tokens.
+    prompt = request.size if len(request.modalities) == 1 else min(request.size, NOT_TEXT_BYTES)
+    return estimate(prompt, request.max_tokens, slot.endpoint.max_output_tokens)
 
 
 def _said(whole: Whole | None) -> int:

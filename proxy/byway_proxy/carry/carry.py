@@ -15,17 +15,20 @@ from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.outlet import EVENTS, ClientGone, Outlet
 from byway_proxy.carry.relay import Relay, deliver_whole
+from byway_proxy.meter.rates import Over
 
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 
 
 class GaveUp(Exception):
-    """Nobody answered. `failure` is what the client is to be told, `said` what the last provider said of it."""
+    """Nobody answered. `failure` is what the client is to be told, `said` what the last provider said of it, `over`
+    the rate that kept the last from being asked."""
 
-    def __init__(self, failure: Failure, said: ProviderError | None) -> None:
+    def __init__(self, failure: Failure, said: ProviderError | None, over: Over | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.said = said
+        self.over = over
 
 
 async def carry(job: Job, means: Means, outlet: Outlet) -> str:
@@ -72,7 +75,7 @@ async def _answered(job: Job, means: Means, ends_at: float) -> Attempt:
         machine.after(Left())
         raise
     if isinstance(order, GiveUp):
-        raise GaveUp(order.error, attempt.error)
+        raise GaveUp(order.error, attempt.error, attempt.over_rate)
     if tries > 1:
         means.tally.failovers += 1
     return attempt

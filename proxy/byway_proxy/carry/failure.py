@@ -37,6 +37,8 @@ TOLD: dict[Ending, tuple[int, str, str]] = {
     "context_length": (400, "context_length_exceeded", "has too short a context for this request"),
     "content_filter": (400, "content_policy_violation", "refused the content of this request"),
     "at_capacity": (429, "rate_limit_exceeded", "is at the cap of concurrent requests set for it"),
+    "at_rate": (429, "rate_limit_exceeded", "is at the rate set for its provider key"),
+    "over_rate": (429, "rate_limit_exceeded", "was not asked: a budget's limit of a minute is reached"),
     "budget": (402, "payment_required", "costs more than the budget has left"),
     "ledger": (503, "ledger_unavailable", "cannot be paid for: the ledger does not answer"),
     "deadline": (504, "timeout", "did not answer before the request's deadline"),
@@ -44,9 +46,9 @@ TOLD: dict[Ending, tuple[int, str, str]] = {
 }
 """Status, `error_type`, and how the sentence goes on after the provider's name."""
 
-BUSY = ("rate_limited", "at_capacity")
+NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "at_rate", "over_rate", "budget", "ledger")
+"""We ourselves refused."""
 OF_CREDENTIAL = ("payment_required", "unauthorized", "forbidden")
-OURS = ("at_capacity", "budget", "ledger")
 CALLERS = ("bad_request", "too_large", "unprocessable", "context_length", "content_filter")
 
 AVAILABILITY = {404: "model_unavailable_upstream", 429: "capacity_exhausted", 503: "temporarily_unavailable"}
@@ -91,8 +93,8 @@ Refusals = Sequence[tuple[Candidate, Trouble]]
 
 
 def failure(refusals: Refusals, *, no_retry: bool = False, as_is: bool = False, committed: bool = False) -> Failure:
-    """The last refusal speaks for all; our own (a cap, a budget) only where no provider was asked."""
-    asked = [(c, t) for c, t in refusals if t.kind not in OURS] or list(refusals)
+    """The last refusal speaks for all; our own (a cap, a rate, a budget) only where no provider was asked."""
+    asked = [(c, t) for c, t in refusals if t.kind not in NOT_ASKED] or list(refusals)
     candidate, last = _speaker(asked)
     told_status, error_type, says = TOLD[last.kind]
     callers = last.kind in CALLERS

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from byway_contract.table import Timeouts
 from msgspec import Struct
+from msgspec import field as msgspec_field
 
 from byway_proxy.admit.admit import Caller
 from byway_proxy.carry.deadlines import Deadlines
@@ -88,6 +89,8 @@ class Job(Struct, frozen=True):
     """JSON of why it goes where it goes, for a caller who asked."""
     downgraded: bool = False
     """A budget had another model answer than the caller asked for."""
+    counted: set[str] = msgspec_field(default_factory=set)
+    """Limits of a minute that it has been counted for."""
 
 
 @dataclass(frozen=True)
