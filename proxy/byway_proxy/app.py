@@ -125,7 +125,7 @@ class Proxy:
             ending.push_async_callback(self.post.close)
             ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()]
+                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself(stop)]
                 if self.valkey is not None:
                     parts.append(self.valkey.run())
                 running = [tasks.create_task(part) for part in (self.control.run(), *parts)]
@@ -296,7 +296,7 @@ class Proxy:
             finally:
                 os.umask(mask)
 
-    async def _look_after_itself(self) -> None:
+    async def _look_after_itself(self, stop: asyncio.Event) -> None:
         """How late the loop runs, what the log owes, and whether the operator should hear something new."""
         told, refusals, tell_at = 0, 0, 0.0
         loop = asyncio.get_running_loop()
@@ -305,6 +305,9 @@ class Proxy:
             await asyncio.sleep(LAG_EVERY_S)
             self._lag_s = max(loop.time() - due, 0.0)
             self.meter.catch_up()
+            if self.records.disowned and not stop.is_set():
+                self._log.error("this log is held for lost, so the proxy ends; its next start begins a new one")
+                stop.set()
             said = self.health.refusals + self.witness.refusals
             urgent = said != refusals
             if (urgent or self.meter.settled != told) and (urgent or loop.time() >= tell_at):

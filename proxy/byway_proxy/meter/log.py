@@ -62,6 +62,8 @@ class Log:
         self.directory = directory
         self.trouble = ""
         """Why INTENTs are refused; empty while all is well."""
+        self.disowned = False
+        """Nobody will ever book what is written here: the process should end, and begin with a new log."""
         self.when_synced: Callable[[], None] | None = None
         """Called from the syncing thread when there is more to ship."""
         self._segment_bytes, self._emergency_bytes = segment_bytes, emergency_bytes
@@ -82,6 +84,7 @@ class Log:
         self._thread.start()
 
     def _begin(self, at: float, build: str) -> None:
+        home.move_aside(self.directory)
         fresh = not segments.found_in(self.directory)
         self.source = home.source_of(self.directory, fresh=fresh)
         if fresh:
@@ -164,6 +167,12 @@ class Log:
             if active.fd >= 0 and active.last > self.synced:
                 self._sync_one(active)
             prune(self.directory, self._segments, self.booked, self.open.copy())
+
+    def disown(self) -> None:
+        """The ledger holds this log for lost. The next opening is a new one."""
+        self.disowned = True
+        with contextlib.suppress(OSError):  # then the next opening is told the same, and tries again
+            home.disown(self.directory)
 
     def close(self) -> None:
         """Sync and let go of the directory. Open attempts stay open: the next opening settles them as crashed."""
