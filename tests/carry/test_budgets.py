@@ -3,14 +3,14 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from builders.gateway import Gateway, gateway, one_route
-from builders.purses import budget, counters, floored, line, priced, rule, under
-from byway_contract.budget import Budget, Downgrade
+from builders.purses import budget, counters, floored, held, line, priced, rule, under
+from byway_contract.budget import Downgrade
 from byway_contract.grants import Match
 from byway_contract.money import NANO, Price
 from byway_contract.table import Account, Endpoint, Floor, SectionName, Table, canonical, decode
@@ -19,14 +19,6 @@ from fakes.reply import FAULTS, Reply
 from fakes.usage import ledger_at, until
 
 MONEY = "default/team/Month/nanodollars"
-
-
-@asynccontextmanager
-async def held(folder: Path, table: Table, *budgets: Budget, **settings: Any) -> AsyncIterator[tuple[Gateway, str]]:
-    async with ledger_at(folder) as ledger:
-        await rule(ledger, *budgets)
-        async with gateway(folder, under(table, *budgets), ledger=ledger, **settings) as proxy:
-            yield proxy, ledger
 
 
 async def booked(proxy: Gateway) -> None:

@@ -22,6 +22,7 @@ from byway_proxy.carry.dialects.openai_request import ChatRequest, Fields
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.failover import Answered, Refused
+from byway_proxy.carry.following import Following
 from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.planning import FREELY, plan
@@ -57,6 +58,8 @@ class Attempt:
     # As it begins; what a class says need not be said again for each attempt.
     _settled = False
     _hold: Hold | None = None
+    following: Following | None = None
+    """Where a budget follows its answer."""
     begun = False
     """It stands in the log, so it counts."""
     first_token_ms: float | None = None
@@ -140,6 +143,11 @@ class Attempt:
         if isinstance(got, Denial):
             return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
         self._hold = got
+        if self._plan.follows:
+            means, prompt = self._means, self._job.request.size // 4
+            self.following = Following(
+                self._intent.attempt, self._plan, prompt, means.meter, means.asking, means.deadlines, means.now
+            )
         return None
 
     def _unsent(self) -> None:
@@ -171,6 +179,8 @@ class Attempt:
             exchange.close()
         if place is not None:
             means.health.end(place)
+        if self.following is not None:
+            self.following.end()
         said = stream or self.whole or _NOTHING_SAID
         settled = means.meter.settle(
             self._intent.attempt, outcome, usage, usage_from,

@@ -31,7 +31,7 @@ from byway_proxy.meter.held import Claim, Hold, Key, Share
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.post import NoAnswer, Post, at_once_or, fenced, said
-from byway_proxy.meter.waiting import Short, Waiting, keys
+from byway_proxy.meter.waiting import Short, Waiter, Waiting, keys
 
 WAIT_S = 2.0
 ANSWER_WITHIN_S = 2.0
@@ -127,6 +127,20 @@ class Asking:
             raise
         finally:
             self._waiting.leave(waiter)
+
+    def later(self, claims: Sequence[Claim], tell: Callable[[Hold | Short], bool]) -> Waiter | None:
+        """The same, for who cannot wait: `tell` is called with what came of it, unless it leaves before.
+
+        None: there is no room, by what the ledger said a moment ago.
+        """
+        refused = self._refused(claims, self._now())
+        if refused is not None:
+            return None
+        self._news.set()
+        return self._waiting.enter(claims, tell)
+
+    def leave_waiting(self, waiter: Waiter) -> None:
+        self._waiting.leave(waiter)
 
     def held(self, key: Key) -> int:
         return self._purse.held(key)
