@@ -2,6 +2,7 @@
 
     BOOT            a process opened the log: a new epoch begins
     INTENT          an attempt is about to be sent, at this price      (before the provider sees a byte)
+    PROG            how far its answer has come, and what more is held for it   (where a budget follows it)
     SETTLE          how it ended: tokens, cost, who pays               (exactly one for each INTENT)
     RELEASE         so much of a grant goes back                       (see `grants`)
 
@@ -73,6 +74,18 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     legs: Legs = ()
 
 
+class Progress(_Record, frozen=True, tag="PROG"):
+    """Of an attempt under way. The books keep nothing of it: it is for whoever settles after a crash."""
+
+    attempt: Id
+    prompt: Amount = 0
+    """Tokens, estimated."""
+    completion: Amount = 0
+    """Tokens that were seen so far."""
+    legs: Legs = ()
+    """Held beyond what was before."""
+
+
 class Settle(_Record, frozen=True, tag="SETTLE"):
     attempt: Id
     at: float
@@ -103,7 +116,7 @@ class Release(_Record, frozen=True, tag="RELEASE"):
     amount: Amount
 
 
-Record = Boot | Intent | Settle | Release
+Record = Boot | Intent | Progress | Settle | Release
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -126,7 +126,7 @@ class Proxy:
             ending.push_async_callback(self.post.close)
             ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()]
+                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself(stop)]
                 if self.valkey is not None:
                     parts.append(self.valkey.run())
                 running = [tasks.create_task(part) for part in (self.control.run(), *parts)]
@@ -164,8 +164,8 @@ class Proxy:
             self.health.renew(_renewed(before, table))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
-        self.health.rates.obey(table.budgets)
         self.witness.retain(table.budgets)
+        self.health.rates.obey(table.budgets)
         self._live_since = asyncio.get_running_loop().time()
 
     async def _drain(self, listeners: list[asyncio.Server]) -> None:
@@ -216,9 +216,9 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
-            budgets=self._budgets(),
-            valkey=self.valkey is None or self.valkey.answers,
+            budgets=self.witness.report(self.health.rates.report(self.means.now(), self.means.wall())),
             ledger=self.asking.answers and not self.shipper.failures,
+            valkey=self.valkey is None or self.valkey.answers,
         )
 
     def _budgets(self) -> dict[str, BudgetReport]:
@@ -304,7 +304,7 @@ class Proxy:
             finally:
                 os.umask(mask)
 
-    async def _look_after_itself(self) -> None:
+    async def _look_after_itself(self, stop: asyncio.Event) -> None:
         """How late the loop runs, what the log owes, and whether the operator should hear something new."""
         told, refusals, tell_at = 0, 0, 0.0
         loop = asyncio.get_running_loop()
@@ -313,6 +313,9 @@ class Proxy:
             await asyncio.sleep(LAG_EVERY_S)
             self._lag_s = max(loop.time() - due, 0.0)
             self.meter.catch_up()
+            if self.records.disowned and not stop.is_set():
+                self._log.error("this log is held for lost, so the proxy ends; its next start begins a new one")
+                stop.set()
             said = self.health.refusals + self.witness.refusals
             urgent = said != refusals
             if (urgent or self.meter.settled != told) and (urgent or loop.time() >= tell_at):

@@ -146,10 +146,8 @@ def test_what_was_not_sent_is_free_again() -> None:
 def test_more_may_be_held_for_the_same_attempt() -> None:
     one = purse(granted("g-1", 30), granted("g-2", 30))
     hold = held(one, claim(20))
-    more = one.extend(hold, [claim(20)], 1.0)
-    assert more is not None
+    more = hold.and_more(held(one, claim(20)))
     assert more.legs == (("g-1", 30), ("g-2", 10))
-    assert one.extend(more, [claim(21)], 1.0) is None
     assert spent(one, more, 40) == {"g-1": 30, "g-2": 10}
 
 

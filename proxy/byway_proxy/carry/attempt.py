@@ -1,8 +1,8 @@
 """One try at one endpoint, up to the moment that its answer is worth delivering.
 
     place, rates, money --> INTENT in the log --> connect, send --> head --> content
-                                                                                    |
-    Refused <-- anything that goes wrong before ------------------------------------+--> Answered
+                                                                                   |
+    Refused <-- anything that goes wrong before -----------------------------------+--> Answered
 
 It obeys: what a failure means is decided in `refusing`, what happens next in `failover`. Whatever happens, it gives
 its place and what it held back, and settles once.
@@ -22,6 +22,7 @@ from byway_proxy.carry.dialects.openai_request import ChatRequest, Fields
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.failover import Answered, Refused
+from byway_proxy.carry.following import Following
 from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.planning import FREELY, plan
@@ -57,6 +58,8 @@ class Attempt:
     # As it begins; what a class says need not be said again for each attempt.
     _settled = False
     _hold: Hold | None = None
+    following: Following | None = None
+    """Where a budget follows its answer."""
     begun = False
     """It stands in the log, so it counts."""
     first_token_ms: float | None = None
@@ -140,12 +143,18 @@ class Attempt:
         if isinstance(got, Denial):
             return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
         self._hold = got
+        if self._plan.follows:
+            means, prompt = self._means, self._job.request.size // 4
+            self.following = Following(
+                self._intent.attempt, self._plan, prompt, means.meter, means.asking, means.deadlines, means.now
+            )
         return None
 
     def _unsent(self) -> None:
         self._taken.cancel()
         if self._hold is not None:
             self._means.meter.unhold(self._hold)
+        self._taken.cancel()
         if self._place is not None:
             self._means.health.end(self._place)
         self._means.deadlines.remove(self.watch)
@@ -171,6 +180,8 @@ class Attempt:
             exchange.close()
         if place is not None:
             means.health.end(place)
+        if self.following is not None:
+            self.following.end()
         said = stream or self.whole or _NOTHING_SAID
         settled = means.meter.settle(
             self._intent.attempt, outcome, usage, usage_from,

@@ -8,7 +8,7 @@ from byway_contract.table import Endpoint
 from msgspec import Struct
 
 from byway_proxy.admit.caller import Caller
-from byway_proxy.carry.dialects.openai_request import ChatRequest, Fields, answers, longest_answer
+from byway_proxy.carry.dialects.openai_request import MOST_TOKENS, ChatRequest, Fields, answers, longest_answer
 from byway_proxy.choose.target import Slot
 from byway_proxy.choose.wanted import TEXT
 from byway_proxy.meter.budgets import UNBOUND, Bound, Budgets, Worst, prompt_bound
@@ -37,8 +37,10 @@ class Plan(Struct, frozen=True):
     """To be said to the provider, which has been told no other bound."""
     denial: Denial | None = None
     """There is no need to ask: it may not be sent."""
-    piece: int = 0
-    """Tokens of the answer that are set aside at first, where more is to follow; 0: all are."""
+    most: int = 0
+    """Tokens of its answers together."""
+    follows: bool = False
+    """More than `worst` is set aside as the answer grows, up to `most`; else that is all."""
 
 
 FREELY = Plan()
@@ -68,20 +70,21 @@ def _claimed(
 ) -> Plan:
     endpoint = slot.endpoint
     size = request.size + (sum(map(len, of_route.values())) if of_route is not None else 0)
-    most = _at_most(longest_answer(request, of_route), endpoint.max_output_tokens)
-    told = None if most is not None else rules.default_output
-    most = rules.default_output if most is None else most
-    count, prompt = answers(request), _prompt(request, size, endpoint)
-    whole = Worst(prompt, most * count, slot.price, endpoint.list_price)
-    piece = FIRST_PIECE if _follows(bound, request, endpoint) and most > FIRST_PIECE else 0
-    held = Worst(prompt, piece * count, slot.price, endpoint.list_price) if piece else whole
-    claims = tuple(Claim(line, held.of(line.unit, line.budget.dearest, first)) for line in bound.lines)
-    return Plan(bound, claims, held, told, piece=piece)
+    follows = _follows(bound, request, endpoint)
+    said = _at_most(longest_answer(request, of_route), endpoint.max_output_tokens)
+    # An answer that is followed need not be bounded before.
+    told = None if said is not None or follows else rules.default_output
+    most = (said or told or MOST_TOKENS) * answers(request)
+    held = min(FIRST_PIECE, most) if follows else most
+    worst = Worst(_prompt(request, size, endpoint), held, slot.price, endpoint.list_price)
+    claims = tuple(Claim(line, worst.of(line.unit, line.budget.dearest, first)) for line in bound.lines)
+    return Plan(bound, claims, worst, told, most=most, follows=follows)
 
 
 def _follows(bound: Bound, request: ChatRequest, endpoint: Endpoint) -> bool:
-    """Whether the answer can be followed as it grows. Thoughts that nobody sees cannot."""
-    return bound.metered and request.stream and "reasoning" not in (endpoint.features or ("reasoning",))
+    """Whether the answer can be followed as it grows. Thoughts that nobody sees cannot, known ones or not."""
+    features = endpoint.features
+    return bound.metered and request.stream and features is not None and "reasoning" not in features
 
 
 def _at_most(said: int | None, able: int | None) -> int | None:

@@ -24,14 +24,14 @@ from byway_contract.grants import (
     Hello,
     Welcome,
 )
-from byway_contract.records import CLOSED_EPOCH, Fenced, Gap
+from byway_contract.records import Fenced, Gap
 from byway_process.logs import Log as ProcessLog
 
 from byway_proxy.meter.held import Claim, Hold, Key, Share
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
-from byway_proxy.meter.post import NoAnswer, Post, at_once_or, said
-from byway_proxy.meter.waiting import Short, Waiting, keys
+from byway_proxy.meter.post import NoAnswer, Post, at_once_or, fenced, said
+from byway_proxy.meter.waiting import Short, Waiter, Waiting, keys
 
 WAIT_S = 2.0
 ANSWER_WITHIN_S = 2.0
@@ -128,6 +128,20 @@ class Asking:
         finally:
             self._waiting.leave(waiter)
 
+    def later(self, claims: Sequence[Claim], tell: Callable[[Hold | Short], bool]) -> Waiter | None:
+        """The same, for who cannot wait: `tell` is called with what came of it, unless it leaves before.
+
+        None: there is no room, by what the ledger said a moment ago.
+        """
+        refused = self._refused(claims, self._now())
+        if refused is not None:
+            return None
+        self._news.set()
+        return self._waiting.enter(claims, tell)
+
+    def leave_waiting(self, waiter: Waiter) -> None:
+        self._waiting.leave(waiter)
+
     def held(self, key: Key) -> int:
         return self._purse.held(key)
 
@@ -168,8 +182,9 @@ class Asking:
     async def leave(self, deadline_s: float) -> bool:
         """The process ends: an Ask under way is answered, and everything goes back. Whether that was so in time."""
         self._leaving = True
-        self._idle.clear()
-        self._news.set()
+        if not self.stopped:
+            self._idle.clear()
+            self._news.set()
         try:
             async with asyncio.timeout(deadline_s):
                 await self._idle.wait()
@@ -232,7 +247,7 @@ class Asking:
                     self._waiting.answered(answer, self._now())
                     break
                 case Fenced(epoch):
-                    raise _Stopped(_fenced(self._log, epoch))
+                    raise _Stopped(fenced(self._log, epoch))
                 case _Failed(why, 400 | 413):
                     self._say.error("the ledger understands no ask of ours", why=why)
                     break
@@ -251,7 +266,7 @@ class Asking:
             case Welcome():
                 return True
             case Fenced(epoch):
-                raise _Stopped(_fenced(self._log, epoch))
+                raise _Stopped(fenced(self._log, epoch))
             case _Failed(why, status):
                 await self._pause(why, status)
         return False
@@ -293,15 +308,6 @@ def _hand(future: "asyncio.Future[Hold | Short]", told: Hold | Short) -> bool:
 
 def _has(future: "asyncio.Future[Hold | Short]") -> bool:
     return future.done() and not future.cancelled()
-
-
-def _fenced(log: Log, epoch: int) -> str:
-    if epoch >= CLOSED_EPOCH:
-        return f"the log in {log.directory} was declared lost; the next start begins a new one"
-    return (
-        f"the log in {log.directory}, in its opening {log.epoch}, has been opened elsewhere since ({epoch}):"
-        " two proxies have copies of it; move this one away and restart"
-    )
 
 
 def _understood(path: str, status: int, text: bytes) -> Grants | Welcome | Fenced | Answered | Gap | _Failed:
