@@ -1,0 +1,331 @@
+"""One world, from one seed: proxies, a ledger, callers, providers, and everything that can go wrong between them.
+
+    traffic and faults --> healing --> everything drained --> the books against the truth
+
+Everything random comes from the seed and everything is done in one thread, so a seed is always the same story.
+"""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+from byway_contract.grants import CLOSE_PATH, LIMITS_PATH, Closing, Limit, Limits
+from byway_contract.records import Intent
+from byway_ledger.stores import sqlite
+from byway_proxy.meter import home
+
+from sim.ledger_process import LedgerProcess
+from sim.plan import Plan, Request, plan
+from sim.proxy_process import ProxyProcess
+from sim.truth import Standing, Truth, fits
+from sim.virtual_loop import Process, Stuck, VirtualLoop
+from sim.virtual_net import FAIR, Net, NoAnswer
+
+HEALS_WITHIN_S = 120.0
+
+
+class World:
+    def __init__(
+        self, seed: int, folder: Path, trace: Callable[[str], None] | None = None, *, made: Plan | None = None
+    ) -> None:
+        self.seed, self.folder = seed, folder
+        self.dice = random.Random(seed)
+        self.plan = made or plan(self.dice)
+        self.loop, self.truth = VirtualLoop(), Truth()
+        self._trace = trace
+        self.ledger_clock = 0.0
+        names = iter(range(1, 1_000_000))
+        self.ledger = LedgerProcess(folder / "books.sqlite", self.ledger_wall, lambda: f"g-{next(names)}")
+        self.ledger.when_dead = self._ledger_died
+        self.net = Net(self.loop, self.dice, self.ledger.handle, self.plan.weather)
+        self.limits: dict[str, Limit] = {}
+        self.told: dict[str, Limit] = {}
+        """What proxies know of: the operator tells them after the ledger."""
+        self._generation = 0
+        self.proxies: list[ProxyProcess] = []
+        self.dead: list[Process] = []
+        self._lives = 0
+        self._nature = Process("nature")
+        self._ending = False
+        self._mending: set[asyncio.Task[Any]] = set()
+
+    # What processes see of it.
+
+    def wall(self) -> float:
+        return self.plan.starts + self.loop.time()
+
+    def ledger_wall(self) -> float:
+        return self.wall() + self.ledger_clock
+
+    def binding(self, intent: Intent) -> list[Limit]:
+        return [limit for limit in self.told.values() if fits(limit, intent)]
+
+    def say(self, what: str) -> None:
+        if self._trace is not None:
+            self._trace(f"{self.loop.time():9.3f}  {what}")
+
+    # Its life.
+
+    def live(self) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(self._in_place_of_the_machine())
+            try:
+                self.loop.run_until(self.loop.spawn(self._nature, self._live()))
+            except Stuck as error:
+                self.truth.wrong(str(error))
+            finally:
+                self._end()
+        self.truth.fingerprint = self.net.fingerprint
+        for text in self.loop.broken:
+            self.truth.wrong(text)
+
+    async def _live(self) -> None:
+        self.ledger.start()
+        self._rule({limit.id: limit for limit in self.plan.limits})
+        await self._told_everywhere()
+        for number in range(self.plan.proxies):
+            self._start_proxy(f"p{number}")
+        faults = [asyncio.create_task(fault) for fault in self._faults()]
+        await self._traffic()
+        for fault in faults:
+            fault.cancel()
+        await self._heal()
+        self._ending = True
+        self.ledger.die()
+        self.truth.compare(self.folder / "books.sqlite", self.limits.values())
+
+    async def _traffic(self) -> None:
+        until = self.loop.time() + self.plan.seconds
+        while self.loop.time() < until:
+            await asyncio.sleep(self.dice.expovariate(self.plan.requests_per_s))
+            request = Request(self.dice, self.plan)
+            if proxy := self._pick():
+                self.loop.spawn(proxy.process, proxy.carry(request))
+
+    async def _heal(self) -> None:
+        """All faults end; whatever is under way ends; proxies give everything back."""
+        self.say("heals")
+        self.net.weather = FAIR
+        self.net.cut_off.clear()
+        for proxy in self.proxies:
+            if proxy.process.stopped:
+                self.loop.go_on(proxy.process)
+        if not self.ledger.up:
+            self.ledger.start()
+        until = self.loop.time() + HEALS_WITHIN_S
+        while not self._at_rest():
+            await asyncio.sleep(0.25)
+            for proxy in self.proxies:
+                if not proxy.under_way:
+                    proxy.drain()
+            if self.loop.time() > until:
+                self.truth.wrong(f"it does not come to rest: {self._unrest()}")
+                return
+
+    def _at_rest(self) -> bool:
+        return (
+            not self._mending
+            and len(self.proxies) == self.plan.proxies
+            and all(one.at_rest for one in self.proxies)
+        )
+
+    def _unrest(self) -> str:
+        return ", ".join(
+            f"{one.name}: {one.under_way} under way, {one.log.booked} of {one.log.last} booked, {one.shipper.stopped}"
+            for one in self.proxies
+            if not one.at_rest
+        )
+
+    def _end(self) -> None:
+        self._ending = True
+        self.ledger.die()
+        for proxy in self.proxies:
+            if proxy.process.alive:
+                proxy.die()
+        self.loop.bury([*self.dead, self._nature])
+
+    # Proxies.
+
+    def _start_proxy(self, name: str) -> None:
+        self._lives += 1
+        proxy = ProxyProcess(self, name, self.folder / name)
+        proxy.start()
+        self.say(
+            f"{name} starts: source {proxy.log.source[:4]}, epoch {proxy.log.epoch}, {proxy.log.crashed} crashed"
+        )
+        self.proxies.append(proxy)
+
+    def _pick(self) -> ProxyProcess | None:
+        return self.dice.choice(self.proxies) if self.proxies else None
+
+    def _kill(self, proxy: ProxyProcess) -> None:
+        self.proxies.remove(proxy)
+        proxy.die()
+        self.truth.counts["kills"] += 1
+
+    def _mend(self, work: Any) -> None:
+        task = self.loop.spawn(self._nature, work)
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+    async def _start_later(self, name: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        self._start_proxy(name)
+
+    # Limits.
+
+    def _rule(self, limits: dict[str, Limit]) -> None:
+        self.limits = dict(limits)
+        self._generation += 1
+        for limit in limits.values():
+            standing = self.truth.standings.setdefault(limit.id, Standing(limit, 0))
+            standing.highest = max(standing.highest, limit.amount)
+
+    async def _told_everywhere(self) -> None:
+        body = msgspec.json.encode(
+            Limits(1, self._generation, f"hash-{self._generation}", tuple(self.limits.values()))
+        )
+        await self._operator(LIMITS_PATH, body)
+        self.told = dict(self.limits)
+
+    async def _operator(self, path: str, body: bytes) -> None:
+        while True:
+            try:
+                status, answer = await self.net.call("operator", path, body, 2.0)
+            except NoAnswer:
+                await asyncio.sleep(0.2)
+                continue
+            if status in (200, 409):
+                return
+            assert status >= 500, answer
+            await asyncio.sleep(0.2)
+
+    # What goes wrong.
+
+    def _faults(self) -> list[Any]:
+        plan = self.plan
+        return [
+            self._every(plan.kills_per_s, self._kill_one),
+            self._every(plan.lost_nodes_per_s, self._lose_one),
+            self._every(plan.power_cuts_per_s, self._cut_power),
+            self._every(plan.stops_per_s, self._stop_one),
+            self._every(plan.partitions_per_s, self._part_one),
+            self._every(plan.ledger_deaths_per_s, self._kill_ledger),
+            self._every(plan.clock_steps_per_s, self._step_clock),
+        ]
+
+    async def _every(self, per_s: float, fault: Callable[[], None]) -> None:
+        while per_s:
+            await asyncio.sleep(self.dice.expovariate(per_s))
+            fault()
+
+    def _kill_one(self) -> None:
+        if proxy := self._pick():
+            self.say(f"{proxy.name} is killed")
+            self._kill(proxy)
+            self._mend(self._start_later(proxy.name, self.dice.uniform(0.05, 5.0)))
+
+    def _lose_one(self) -> None:
+        if proxy := self._pick():
+            self.say(f"{proxy.name}'s node is lost with its disk")
+            self._kill(proxy)
+            shutil.rmtree(proxy.folder)
+            self.truth.lost.add(proxy.log.source)
+            self.truth.counts["lost nodes"] += 1
+            self._mend(self._close(proxy.log.source))
+            self._mend(self._start_later(f"{proxy.name}'", self.dice.uniform(0.05, 5.0)))
+
+    async def _close(self, source: str) -> None:
+        await asyncio.sleep(self.dice.uniform(0.5, 20.0))
+        await self._operator(CLOSE_PATH, msgspec.json.encode(Closing(source, "its node is gone")))
+        self.say(f"source {source[:4]} is closed")
+
+    def _cut_power(self) -> None:
+        if proxy := self._pick():
+            self._kill(proxy)
+            last = proxy.log.tear(self.dice.random)
+            self.say(f"{proxy.name} loses power: {proxy.log.last - last} records are gone")
+            self.truth.forgets(proxy.log.source, last)
+            self.truth.counts["power cuts"] += 1
+            self._mend(self._start_later(proxy.name, self.dice.uniform(1.0, 5.0)))
+
+    def _stop_one(self) -> None:
+        if (proxy := self._pick()) and not proxy.process.stopped:
+            seconds = self.dice.choice((1.0, 5.0, 35.0)) * self.dice.random()
+            self.say(f"{proxy.name} is stopped for {seconds:.1f} s")
+            self.loop.stop_process(proxy.process)
+            self.truth.counts["stops"] += 1
+            self.loop.in_nature(self.loop.time() + seconds, lambda: self._go_on(proxy))
+
+    def _go_on(self, proxy: ProxyProcess) -> None:
+        if proxy.process.alive and proxy.process.stopped:
+            self.loop.go_on(proxy.process)
+
+    def _part_one(self) -> None:
+        if proxy := self._pick():
+            name, seconds = proxy.name, self.dice.uniform(0.5, 15.0)
+            self.say(f"{name} is cut off for {seconds:.1f} s")
+            self.net.cut_off.add(name)
+            self.truth.counts["partitions"] += 1
+            self.loop.in_nature(self.loop.time() + seconds, lambda: self.net.cut_off.discard(name))
+
+    def _kill_ledger(self) -> None:
+        if self.ledger.up:
+            self.ledger.dies_after = self.dice.randint(1, 25)
+
+    def _ledger_died(self) -> None:
+        if self._ending:
+            return
+        seconds = self.dice.choice((0.1, 5.0)) * self.dice.random()
+        self.say(f"the ledger dies, for {seconds:.1f} s")
+        self.truth.counts["ledger deaths"] += 1
+        self.loop.in_nature(self.loop.time() + seconds, self._start_ledger)
+
+    def _start_ledger(self) -> None:
+        if not self.ledger.up:
+            self.ledger.start()
+
+    def _step_clock(self) -> None:
+        off = self.dice.uniform(-600.0, 600.0)
+        self.truth.counts["clock steps"] += 1
+        if self.dice.random() < 0.3:
+            self.say(f"the ledger's clock is {off:.0f} s off")
+            self.ledger_clock = off
+        elif proxy := self._pick():
+            self.say(f"{proxy.name}'s clock is {off:.0f} s off")
+            proxy.clock = off
+
+    # What is otherwise the machine's: names by chance, and threads.
+
+    @contextmanager
+    def _in_place_of_the_machine(self) -> Iterator[None]:
+        really = sqlite.obeyed
+
+        class Names:
+            token_hex = staticmethod(lambda size: self.dice.getrandbits(8 * size).to_bytes(size, "big").hex())
+
+        with (
+            mock.patch.object(home, "secrets", Names),
+            mock.patch.object(sqlite, "obeyed", lambda using, script: self.ledger.obeyed(using, script, really)),
+        ):
+            yield
+
+
+def run(seed: int, trace: Callable[[str], None] | None = None, *, made: Plan | None = None) -> Truth:
+    """Live through one seed; what was wrong is in its `violations`."""
+    with tempfile.TemporaryDirectory(prefix=f"byway-world-{seed}-", dir=_memory()) as folder:
+        world = World(seed, Path(folder), trace, made=made)
+        world.live()
+        return world.truth
+
+
+def _memory() -> str | None:
+    """Files that no disk need keep, where the machine has such."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
