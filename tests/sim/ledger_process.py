@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 from aiohttp import web
-from byway_contract.grants import CLOSE_PATH, GRANTS_PATH, HELLO_PATH, LIMITS_PATH
+from byway_contract.grants import CLOSE_PATH, GRANTS_PATH, HELLO_PATH, LIMITS_PATH, Ask, Grants, Limits
 from byway_contract.records import USAGE_PATH
 from byway_ledger.api import Api
 from byway_ledger.stores.script import Script, Step
@@ -35,6 +36,8 @@ class LedgerProcess:
         self._store: SQLite | None = None
         self.dies_after: int | None = None
         """So many statements more; 0 right after a commit, before its answer."""
+        self.when_given: Callable[[Ask, Grants], None] = lambda ask, grants: None
+        self.when_ruled: Callable[[Limits], None] = lambda limits: None
         self.when_dead: Callable[[], None] = lambda: None
         self.deaths = 0
 
@@ -83,7 +86,18 @@ class LedgerProcess:
         if self.dies_after == 0:
             self.die()
             return None
-        return answer.status, cast(bytes, answer.body)
+        told = cast(bytes, answer.body)
+        if path == GRANTS_PATH and answer.status == 200:
+            self.when_given(msgspec.json.decode(body, type=Ask), msgspec.json.decode(told, type=Grants))
+        if path == LIMITS_PATH and answer.status == 200:
+            self.when_ruled(msgspec.json.decode(body, type=Limits))
+        return answer.status, told
+
+    def set_aside(self, limit: str) -> int:
+        """Of a limit, in grants, at this moment."""
+        assert self.store._writer is not None
+        rows = self.store._writer.execute("SELECT SUM(reserved) FROM counter WHERE limit_id = ?", (limit,))
+        return int(rows.fetchone()[0] or 0)
 
     def obeyed(self, using: sqlite3.Connection, script: Script[Any], really: Callable[..., Any]) -> Any:
         """In the place of the store's own: dies between two statements when its time has come."""

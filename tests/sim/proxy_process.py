@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
-from byway_contract.grants import GRANTS_PATH, Ask, Grants
+from byway_contract.grants import Limit
 from byway_contract.records import USAGE_PATH, Booked, Intent, Record, Settle
 from byway_proxy.meter.charge import charge
 from byway_proxy.meter.framing import frames
@@ -20,7 +20,7 @@ from byway_proxy.meter.ship import Shipper, _Failed, _understood
 from fakes.usage import silent
 
 from sim.standin import Claims, StandIn
-from sim.truth import Sent, Truth
+from sim.truth import Sent, Truth, fits
 from sim.virtual_loop import Process
 from sim.virtual_net import NoAnswer
 
@@ -118,6 +118,7 @@ class ProxyProcess:
         self.clock = 0.0
         """How far its wall clock is off."""
         self.under_way = 0
+        self._limits: dict[str, Limit] = {}
 
     def start(self) -> None:
         world = self._world
@@ -138,12 +139,10 @@ class ProxyProcess:
         return self._world.wall() + self.clock
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        answer = await self._world.net.call(self.name, path, body, self._world.plan.answer_within_s)
-        if path == GRANTS_PATH and answer[0] == 200:
-            self._world.truth.gave(
-                msgspec.json.decode(body, type=Ask).source, msgspec.json.decode(answer[1], type=Grants)
-            )
-        return answer
+        return await self._world.net.call(self.name, path, body, self._world.plan.answer_within_s)
+
+    def told(self, limits: dict[str, Limit]) -> None:
+        self._limits = limits
 
     async def _tend(self) -> None:
         while True:
@@ -162,7 +161,7 @@ class ProxyProcess:
     async def _attempt(self, request: "Request", number: int, intent: Intent) -> bool:
         """Whether another should follow."""
         world = self._world
-        limits = world.binding(intent)
+        limits = [limit for limit in self._limits.values() if fits(limit, intent)]
         claims = request.claims(limits, intent)
         run = request.run(number)
         legs = await self.purse.hold(claims, world.plan.grant_wait_s)
@@ -204,4 +203,6 @@ class ProxyProcess:
 
     @property
     def at_rest(self) -> bool:
-        return not self.under_way and self.log.booked == self.log.last
+        return (
+            not self.under_way and self.purse.greeted and not self.purse.purses and self.log.booked == self.log.last
+        )

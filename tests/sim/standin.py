@@ -34,6 +34,7 @@ class StandIn:
         self._asks = 0
         self._open: set[int] = set()
         self._old = log.last
+        self.greeted = False
 
     async def hold(self, claims: Claims, within_s: float) -> Legs | None:
         until = self._now() + within_s
@@ -72,6 +73,7 @@ class StandIn:
             if self._log.booked >= self._old and await self._say_hello():
                 break
             await asyncio.sleep(0.2)
+        self.greeted = True
         while True:
             self._release()
             await asyncio.sleep(0.5)

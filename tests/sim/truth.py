@@ -6,11 +6,11 @@ Nothing of the product is called to find out what should be: weights, windows an
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from byway_contract.grants import Grants, Limit
+from byway_contract.grants import Ask, Grants, Limit
 from byway_contract.records import Intent, Record, Release, Settle
 
 GrantKey = tuple[str, str, int]
@@ -52,6 +52,8 @@ class Given:
     key: GrantKey
     source: str
     amount: int
+    until: float = 0.0
+    """Nothing may be held in it later, by the ledger's own word."""
     held: int = 0
     drawn: int = 0
     released: int = 0
@@ -63,12 +65,20 @@ class Standing:
 
     limit: Limit
     highest: int
-    uncovered: int = 0
-    """What may be spent beyond it, for a reason that the formula names."""
+    names: set[str] = field(default_factory=set)
+    """Its id, and those it had before."""
+    over: int = 0
+    """What was in grants under an earlier name when it was given this one: spent, maybe, and not booked yet."""
+
+    def follows(self, before: "Standing") -> None:
+        self.highest = max(self.highest, before.highest)
+        self.over += before.over
+        self.names |= before.names
 
 
 @dataclass
 class Truth:
+    now: Callable[[], float]
     sent: dict[str, Sent] = field(default_factory=dict)
     begun: dict[str, tuple[str, int, Intent]] = field(default_factory=dict)
     """INTENTs in logs: attempt → (source, seq, intent)."""
@@ -80,6 +90,8 @@ class Truth:
     """Sources whose disk is gone."""
     forgotten: set[str] = field(default_factory=set)
     """Attempts whose INTENT a power failure took."""
+    latest: dict[str, int] = field(default_factory=dict)
+    """The start of each limit's newest window."""
     standings: dict[str, Standing] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -105,12 +117,22 @@ class Truth:
     def _limit_of(self, grant: str) -> str:
         return self.given[grant].key[0] if grant in self.given else ""
 
-    def gave(self, source: str, grants: Grants) -> None:
+    def gave(self, ask: Ask, grants: Grants) -> None:
+        """The ledger did, just now; the answer may never arrive."""
         for one in grants.given:
             key = (one.limit, one.subject, one.start)
-            known = self.given.setdefault(one.grant, Given(key, source, one.amount))
-            if (known.key, known.source, known.amount) != (key, source, one.amount):
+            if one.grant not in self.given:
+                if one.start < self.latest.setdefault(one.limit, one.start):
+                    self.wrong(f"{one.limit}: a window that was over is given from again")
+                self.latest[one.limit] = one.start
+            known = self.given.setdefault(one.grant, Given(key, ask.source, one.amount))
+            known.until = max(known.until, self.now() + one.use_for_s)
+            if (known.key, known.source, known.amount) != (key, ask.source, one.amount):
                 self.wrong(f"grant {one.grant} is given twice: {known}, {one}")
+        for again in grants.renewed:
+            if again.grant in self.given:
+                known = self.given[again.grant]
+                known.until = max(known.until, self.now() + again.use_for_s)
 
     def writes(self, source: str, seq: int, record: Record) -> None:
         self.written[source].append((seq, record))
@@ -119,6 +141,9 @@ class Truth:
                 if record.attempt in self.begun:
                     self.wrong(f"{record.attempt} begins twice")
                 self.begun[record.attempt] = (source, seq, record)
+                for grant, _ in record.legs:
+                    if grant in self.given and self.now() >= self.given[grant].until:
+                        self.wrong(f"{record.attempt} holds in grant {grant}, whose use has ended")
                 self._move(record.legs, "held", 1)
             case Settle():
                 self._settles(record)
@@ -177,8 +202,9 @@ class Truth:
             self._compare_unaccounted(books, counters)
             for limit in in_force:
                 self._compare_limit(limit, rows, counters)
+                self._compare_lineage(self.standings[limit.id])
             for key, given in self._by_key().items():
-                self._compare_window(key, given, counters)
+                self._compare_window(key, given)
         finally:
             books.close()
 
@@ -269,9 +295,8 @@ class Truth:
                 found[key].append((sent, amount))
         return found
 
-    def _compare_window(
-        self, key: GrantKey, attempts: list[tuple[Sent, int]], counters: dict[GrantKey, sqlite3.Row]
-    ) -> None:
+    def _compare_window(self, key: GrantKey, attempts: list[tuple[Sent, int]]) -> None:
+        """No overspend: what providers did from one window's grants is within its limit, and what the formula adds."""
         standing = self.standings[key[0]]
         spent = beyond = 0
         for sent, held in attempts:
@@ -282,12 +307,27 @@ class Truth:
             beyond += max(0, here - held)
             if sent.intent.attempt in self.forgotten:
                 beyond += here
-        if spent > standing.highest + beyond + standing.uncovered:
-            self.wrong(
-                f"{key}: providers did {spent}, the limit is {standing.highest}"
-                f" (ε {beyond}, uncovered {standing.uncovered})"
-            )
-        self.counts["spent"] += 1
+        if spent > standing.highest + beyond:
+            self.wrong(f"{key}: providers did {spent}, the limit is {standing.highest} (ε {beyond})")
+
+    def _compare_lineage(self, standing: Standing) -> None:
+        """No overspend by other names: only what was not limited when it was sent comes on top."""
+        spent: dict[str, int] = defaultdict(int)
+        beyond: dict[str, int] = defaultdict(int)
+        for name, sent in self.sent.items():
+            if not fits(standing.limit, sent.intent):
+                continue
+            subject, weight = subject_of(standing.limit, sent.intent), sent.weighs(standing.limit)
+            held = sum(amount for grant, amount in sent.intent.legs if self._limit_of(grant) in standing.names)
+            spent[subject] += weight
+            beyond[subject] += weight if name in self.forgotten else max(0, weight - held)
+        windows = len({key[2] for key in (one.key for one in self.given.values()) if key[0] in standing.names})
+        for subject, amount in spent.items():
+            if amount > standing.highest * max(1, windows) + beyond[subject] + standing.over:
+                self.wrong(
+                    f"{standing.limit.id} {subject}: providers did {amount} in all, the limit is {standing.highest}"
+                    f" (ε {beyond[subject]}, over {standing.over})"
+                )
 
 
 def price_of(intent: Intent) -> int:

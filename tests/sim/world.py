@@ -17,14 +17,13 @@ from unittest import mock
 
 import msgspec
 from byway_contract.grants import CLOSE_PATH, LIMITS_PATH, Closing, Limit, Limits
-from byway_contract.records import Intent
 from byway_ledger.stores import sqlite
 from byway_proxy.meter import home
 
 from sim.ledger_process import LedgerProcess
 from sim.plan import Plan, Request, plan
 from sim.proxy_process import ProxyProcess
-from sim.truth import Standing, Truth, fits
+from sim.truth import Standing, Truth
 from sim.virtual_loop import Process, Stuck, VirtualLoop
 from sim.virtual_net import FAIR, Net, NoAnswer
 
@@ -38,16 +37,22 @@ class World:
         self.seed, self.folder = seed, folder
         self.dice = random.Random(seed)
         self.plan = made or plan(self.dice)
-        self.loop, self.truth = VirtualLoop(), Truth()
+        self.loop = VirtualLoop()
+        self.truth = Truth(self.loop.time)
         self._trace = trace
         self.ledger_clock = 0.0
         names = iter(range(1, 1_000_000))
         self.ledger = LedgerProcess(folder / "books.sqlite", self.ledger_wall, lambda: f"g-{next(names)}")
+        self.ledger.when_given = self.truth.gave
+        self.ledger.when_ruled = self._ruled
         self.ledger.when_dead = self._ledger_died
         self.net = Net(self.loop, self.dice, self.ledger.handle, self.plan.weather)
         self.limits: dict[str, Limit] = {}
-        self.told: dict[str, Limit] = {}
-        """What proxies know of: the operator tells them after the ledger."""
+        self.table: dict[str, Limit] = {}
+        """What the operator tells proxies, after the ledger."""
+        self._renamed: set[str] = set()
+        self._heirs: dict[str, str] = {}
+        """Limits of a new name that the ledger has not been told of yet, and their old one."""
         self._generation = 0
         self.proxies: list[ProxyProcess] = []
         self.dead: list[Process] = []
@@ -63,9 +68,6 @@ class World:
 
     def ledger_wall(self) -> float:
         return self.wall() + self.ledger_clock
-
-    def binding(self, intent: Intent) -> list[Limit]:
-        return [limit for limit in self.told.values() if fits(limit, intent)]
 
     def say(self, what: str) -> None:
         if self._trace is not None:
@@ -187,15 +189,24 @@ class World:
         for limit in limits.values():
             standing = self.truth.standings.setdefault(limit.id, Standing(limit, 0))
             standing.highest = max(standing.highest, limit.amount)
+            standing.names.add(limit.id)
+
+    def _ruled(self, limits: Limits) -> None:
+        """What is out under a name that has just been given up may be spent, and is not in the books yet."""
+        for limit in limits.limits:
+            if before := self._heirs.pop(limit.id, None):
+                self.truth.standings[limit.id].over += self.ledger.set_aside(before)
 
     async def _told_everywhere(self) -> None:
-        body = msgspec.json.encode(
-            Limits(1, self._generation, f"hash-{self._generation}", tuple(self.limits.values()))
-        )
-        await self._operator(LIMITS_PATH, body)
-        self.told = dict(self.limits)
+        told = dict(self.limits)
+        body = msgspec.json.encode(Limits(1, self._generation, f"hash-{self._generation}", tuple(told.values())))
+        if await self._operator(LIMITS_PATH, body) != 200:
+            return  # newer ones are in force
+        self.table = told
+        for proxy in self.proxies:
+            self.loop.in_nature(self.loop.time() + self.dice.random() * 2.0, lambda proxy=proxy: proxy.told(told))
 
-    async def _operator(self, path: str, body: bytes) -> None:
+    async def _operator(self, path: str, body: bytes) -> int:
         while True:
             try:
                 status, answer = await self.net.call("operator", path, body, 2.0)
@@ -203,7 +214,7 @@ class World:
                 await asyncio.sleep(0.2)
                 continue
             if status in (200, 409):
-                return
+                return status
             assert status >= 500, answer
             await asyncio.sleep(0.2)
 
@@ -219,6 +230,7 @@ class World:
             self._every(plan.partitions_per_s, self._part_one),
             self._every(plan.ledger_deaths_per_s, self._kill_ledger),
             self._every(plan.clock_steps_per_s, self._step_clock),
+            self._every(plan.changes_per_s, self._change_limits),
         ]
 
     async def _every(self, per_s: float, fault: Callable[[], None]) -> None:
@@ -301,6 +313,34 @@ class World:
         elif proxy := self._pick():
             self.say(f"{proxy.name}'s clock is {off:.0f} s off")
             proxy.clock = off
+
+    def _change_limits(self) -> None:
+        """Lower or raise one, delete it, make it again, give it another name."""
+        limits = dict(self.limits)
+        gone = [limit for limit in self.plan.limits if limit.id not in limits and limit.budget not in self._renamed]
+        if gone and self.dice.random() < 0.7:
+            limits[gone[0].id] = gone[0]
+            what = f"{gone[0].id} is made again"
+        elif not limits:
+            return
+        else:
+            old = limits.pop(self.dice.choice(sorted(limits)))
+            match self.dice.choice(("amount", "amount", "delete", "rename")):
+                case "amount":
+                    new = msgspec.structs.replace(old, amount=int(old.amount * self.dice.uniform(0.3, 1.5)))
+                    limits[new.id], what = new, f"{new.id} is {new.amount} and no longer {old.amount}"
+                case "delete":
+                    what = f"{old.id} is deleted"
+                case _:
+                    self._renamed.add(old.budget)
+                    new = msgspec.structs.replace(old, budget=f"{old.budget}+")
+                    limits[new.id], what = new, f"{old.id} is {new.id}"
+                    self.truth.standings.setdefault(new.id, Standing(new, 0)).follows(self.truth.standings[old.id])
+                    self._heirs[new.id] = old.id
+        self.say(what)
+        self.truth.counts["changes"] += 1
+        self._rule(limits)
+        self._mend(self._told_everywhere())
 
     # What is otherwise the machine's: names by chance, and threads.
 
