@@ -16,7 +16,7 @@ the log lost (`Closing`).
 Amounts are whole: nanodollars, tokens or requests.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,23 @@ Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Meta(ge=1, lt=CLOSED_EPOCH)]
 
 
+class Who(Protocol):
+    """What decides which limits an attempt fits: an INTENT says it, and so does whoever is about to write one."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def service_account(self) -> str: ...
+    @property
+    def access_key(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+
+
 class Match(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which attempts count: AND across the fields, OR within one; an empty field says nothing."""
 
@@ -53,7 +70,7 @@ class Match(msgspec.Struct, frozen=True, omit_defaults=True):
     models: tuple[str, ...] = ()
     """Globs."""
 
-    def fits(self, intent: Intent) -> bool:
+    def fits(self, intent: Who) -> bool:
         return (
             (not self.namespaces or intent.namespace in self.namespaces)
             and (not self.service_accounts or service_account_of(intent) in self.service_accounts)
@@ -94,37 +111,45 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
     def id(self) -> str:
         return f"{self.budget}/{self.period}/{self.unit}"
 
-    def subject(self, intent: Intent) -> str:
+    def subject(self, intent: Who) -> str:
         """Whose counter an attempt is counted on."""
-        match self.per:
-            case "Namespace":
-                return intent.namespace
-            case "ServiceAccount":
-                return service_account_of(intent)
-            case "AccessKey":
-                return access_key_of(intent)
-            case "User":
-                return intent.user_id
-        return ""
+        return subject(self.per, intent)
 
     def counts(self, intent: Intent, settle: Settle) -> int:
-        """What an attempt that ended weighs in this limit's unit, as the caller pays for it.
-
-        A failed attempt costs the caller nothing. A request is counted with its first attempt.
-        """
-        match self.unit:
-            case "nanodollars":
-                return max(settle.billed, settle.reckoned) if self.dearest else settle.billed
-            case "tokens":
-                return 0 if settle.outcome == "failed" else settle.usage.prompt + settle.usage.completion
-            case "requests":
-                return int(intent.attempt_no == 1)
+        return weight(self.unit, self.dearest, intent, settle)
 
     def same_counters(self, other: "Limit") -> bool:
         """Whether both count the same attempts on the same counters; the amount may differ."""
         return (self.id, self.time_zone, self.per, self.match, self.dearest) == (
             other.id, other.time_zone, other.per, other.match, other.dearest,
         )  # fmt: skip
+
+
+def subject(per: Per | None, who: Who) -> str:
+    match per:
+        case "Namespace":
+            return who.namespace
+        case "ServiceAccount":
+            return service_account_of(who)
+        case "AccessKey":
+            return access_key_of(who)
+        case "User":
+            return who.user_id
+    return ""
+
+
+def weight(unit: Unit, dearest: bool, intent: Intent, settle: Settle) -> int:
+    """What an attempt that ended weighs in a limit of this unit, as the caller pays for it.
+
+    A failed attempt costs the caller nothing. A request is counted with its first attempt.
+    """
+    match unit:
+        case "nanodollars":
+            return max(settle.billed, settle.reckoned) if dearest else settle.billed
+        case "tokens":
+            return 0 if settle.outcome == "failed" else settle.usage.prompt + settle.usage.completion
+        case "requests":
+            return int(intent.attempt_no == 1)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -304,9 +329,9 @@ class Counters(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-def service_account_of(intent: Intent) -> str:
+def service_account_of(intent: Who) -> str:
     return f"{intent.namespace}/{intent.service_account}" if intent.service_account else ""
 
 
-def access_key_of(intent: Intent) -> str:
+def access_key_of(intent: Who) -> str:
     return f"{intent.namespace}/{intent.access_key}" if intent.access_key else ""

@@ -119,6 +119,20 @@ def cost(usage: Usage, price: Price) -> Cost:
     return Cost((total + HALF) // MILLION, (prompt + HALF) // MILLION, (completion + HALF) // MILLION)
 
 
+def dearest_cost(price: Price, prompt: int, completion: int) -> int:
+    """The most that a run of at most so many tokens can cost, in nanodollars, rounded up.
+
+    Whichever tier its prompt falls into, and whether all of it is read from a cache, written to one, or neither.
+    """
+    tiers = [tier for tier in price.tiers if prompt > tier.above_prompt_tokens]
+    worst = max(_most(rates, prompt, completion) for rates in (price, *tiers))
+    return min(-(-worst // MILLION) + price.per_request, MOST)
+
+
+def _most(rates: Price | Tier, prompt: int, completion: int) -> int:
+    return prompt * max(rates.input, rates.cache_read or 0, rates.cache_write or 0) + completion * rates.output
+
+
 def _rates(prompt_tokens: int, price: Price) -> Price | Tier:
     rates: Price | Tier = price
     for tier in price.tiers:

@@ -74,6 +74,8 @@ class Account(_Object, frozen=True):
     in_cluster: bool = False
     quirks: tuple[str, ...] = ()
     """Known deviations of the provider, each a word of `dialects`."""
+    leaving: Literal["stops", "streams", "bills"] = "stops"
+    """Whether the provider's bill ends when nobody waits for its answer: always, for streams alone, never."""
     verify: str = "/models"
     """Path, below `base_url`, of the cheapest GET that wants the credential. Empty: there is none."""
     verify_headers: dict[str, str] = {}

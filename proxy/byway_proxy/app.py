@@ -30,6 +30,7 @@ from byway_proxy.api.models import Models
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
+from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.job import Means, Patience
 from byway_proxy.carry.proving import Prover
 from byway_proxy.carry.retries import RetryBudget
@@ -164,6 +165,7 @@ class Proxy:
             retries=RetryBudget(),
             tally=self.tally,
             dice=random.Random(),
+            draining=Draining(loop.time),
             now=loop.time,
             wall=time.time,
             random_bytes=Chance(),
@@ -232,12 +234,14 @@ class Proxy:
         for listener in listeners:
             listener.close()
         self.server.close_idle()
+        until = asyncio.get_running_loop().time() + self._settings.drain_s
         try:
             async with asyncio.timeout(self._settings.drain_s):
                 await self.server.idle.wait()
         except TimeoutError:
             self._log.warning("requests outlast the drain and are cut", inflight=self.server.inflight)
             await self._cut()
+        await self.means.draining.end(max(0.0, until - asyncio.get_running_loop().time()))
         await self.server.shut_down(CUT_S)
         self.meter.catch_up()
         if not await self.shipper.flush(5.0):
@@ -329,6 +333,7 @@ class Proxy:
             table_age_s=lambda: self.means.now() - self._live_since if self.serving.ready else 0.0,
             connected=lambda: self.control.connected,
             inflight=lambda: self.server.inflight,
+            draining=lambda: self.means.draining.counts,
             lag_s=lambda: self._lag_s,
             unshipped=lambda: self.records.unshipped,
             verifications=lambda: self.serving.verifications,

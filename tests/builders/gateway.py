@@ -37,6 +37,7 @@ from byway_proxy.api.models import Models
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
+from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.job import Means, Patience
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
@@ -127,6 +128,7 @@ async def gateway(
     health: HealthLimits | None = None,
     limits: Limits | None = None,
     seed: int = 1,
+    draining: Draining | None = None,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     loop = get_running_loop()
@@ -140,6 +142,7 @@ async def gateway(
         retries=RetryBudget(),
         tally=Tally(),
         dice=random.Random(seed),
+        draining=Draining(loop.time) if draining is None else draining,
         now=loop.time,
         wall=time.time,
         random_bytes=Chance(),
@@ -167,6 +170,7 @@ async def gateway(
     finally:
         listening.close()
         await server.shut_down(1.0)
+        await means.draining.close()
         means.deadlines.close()
         await means.client.close()
         records.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders.gateway import Gateway, gateway, one_route
+from byway_proxy.carry.draining import Draining
 from fakes.process import provider
 from fakes.provider import FakeProvider
 from fakes.reply import Reply
@@ -130,6 +131,85 @@ def test_clients_that_never_read_hold_little_and_are_given_up_on(tmp_path: Path)
 
     with provider(tmp_path, "endless", text=" ".join(["word"] * WORDS)) as (url, _):
         asyncio.run(story(url))
+
+
+WORDS_OF_IT = "one two three four five six seven eight"
+BILLS = ("bills", True), ("bills", False), ("streams", False)
+
+
+@pytest.mark.parametrize(("leaving", "stream"), BILLS)
+@pytest.mark.parametrize("after", [-1, 3])
+def test_where_leaving_does_not_end_the_bill_the_answer_is_read_to_its_exact_usage(
+    tmp_path: Path, leaving: str, stream: bool, after: int
+) -> None:
+    async def story() -> None:
+        kind = {"kind": "hold_before_head"} if after < 0 else {"kind": "hold", "after": after}
+        held = Reply(text=WORDS_OF_IT, **kind)  # type: ignore[arg-type]  # a kind of its
+        async with FakeProvider(always=held) as a, gateway(tmp_path, one_route(a, leaving=leaving)) as proxy:
+            asking = asyncio.create_task(proxy.ask(stream=stream))
+            await a.until(lambda: a.holding == 1)
+            asking.cancel()
+            await _nobody_is_served(proxy)
+            assert proxy.means.health.inflight == 1, "it holds its place until its provider is done"
+            a.release()
+            await a.until(lambda: a.served[0].ended not in ("", "held"))
+            async with asyncio.timeout(5):
+                await proxy.means.draining.end(5)
+            [(_, settle)] = proxy.settled()
+            assert (settle.outcome, settle.usage_from) == ("client_cancel", "provider")
+            assert settle.usage.completion == a.served[0].completion_tokens == 8
+            assert settle.billed == settle.cost > 0
+            assert proxy.means.health.inflight == 0
+            assert proxy.means.draining.counts == {"drained": 1, "aborted": 0}
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_where_there_is_no_room_or_no_time_to_read_on_it_is_billed_as_far_as_it_came(
+    tmp_path: Path, stream: bool
+) -> None:
+    async def story(name: str, draining: Draining, counts: dict[str, int]) -> None:
+        held = Reply(kind="hold", after=3, text=WORDS_OF_IT)
+        async with (
+            FakeProvider(always=held) as a,
+            gateway(tmp_path / name, one_route(a, leaving="bills"), draining=draining) as proxy,
+        ):
+            asking = asyncio.create_task(proxy.ask(stream=stream))
+            await a.until(lambda: a.holding == 1)
+            asking.cancel()
+            await a.until(lambda: a.served[0].ended == "client_gone")
+            await _nobody_is_served(proxy)
+            async with asyncio.timeout(5):
+                await proxy.means.draining.end(5)
+            [(_, settle)] = proxy.settled()
+            assert settle.outcome == "client_cancel"
+            assert settle.usage.completion < 8
+            assert proxy.means.draining.counts == counts
+
+    async def both() -> None:
+        now = asyncio.get_running_loop().time
+        await story("no room", Draining(now, most=0), {"drained": 0, "aborted": 1})
+        await story("no time", Draining(now, at_most_s=0.05), {"drained": 1, "aborted": 0})
+
+    asyncio.run(both())
+
+
+def test_a_failure_that_nobody_waits_for_costs_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        held = Reply(kind="hold_before_head", status=503)
+        async with FakeProvider(always=held) as a, gateway(tmp_path, one_route(a, leaving="bills")) as proxy:
+            asking = asyncio.create_task(proxy.ask())
+            await a.until(lambda: a.holding == 1)
+            asking.cancel()
+            await _nobody_is_served(proxy)
+            a.release()
+            await a.refuse()
+            await proxy.means.draining.end(5)
+            [(_, settle)] = proxy.settled()
+            assert (settle.billed, settle.cost) == (0, 0)
+
+    asyncio.run(story())
 
 
 async def _connected(proxy: Gateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

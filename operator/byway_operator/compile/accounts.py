@@ -160,6 +160,7 @@ def _account(
         vouched=None if trusted or handling == promised else promised,
         in_cluster=spec.service_ref is not None,
         quirks=provider.quirks,
+        leaving=provider.leaving,
         verify=provider.verify,
         verify_headers=provider.verify_headers,
     )

@@ -21,13 +21,14 @@ class Vitals:
         table_age_s: Callable[[], float],
         connected: Callable[[], bool],
         inflight: Callable[[], int],
+        draining: Callable[[], Mapping[str, int]],
         lag_s: Callable[[], float],
         unshipped: Callable[[], int],
         verifications: Callable[[], Mapping[str, int]],
     ) -> None:
         self.table_hash, self.table_seq, self.table_age_s = table_hash, table_seq, table_age_s
         self.connected, self.inflight, self.lag_s, self.unshipped = connected, inflight, lag_s, unshipped
-        self.verifications = verifications
+        self.verifications, self.draining = verifications, draining
 
 
 class Collector:
@@ -71,6 +72,12 @@ class Collector:
         for outcome, count in self._vitals.verifications().items():
             verifications.add_metric([outcome], count)
         yield verifications
+        departed = CounterMetricFamily(
+            "byway_departed", "Attempts whose client left and whose provider bills to the end", labels=["outcome"]
+        )
+        for outcome, count in self._vitals.draining().items():
+            departed.add_metric([outcome], count)
+        yield departed
         yield GaugeMetricFamily("byway_inflight_streams", "Streams open to clients", value=tally.streams)
         yield _histogram("byway_request_duration_seconds", "Answered requests, to their last byte", tally.durations)
         yield _histogram("byway_first_token_seconds", "Streams, from sending to first content", tally.first_tokens)

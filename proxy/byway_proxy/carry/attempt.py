@@ -20,6 +20,7 @@ from byway_proxy.carry.dialects import openai_answer, openai_request
 from byway_proxy.carry.dialects.openai_answer import BadAnswer, Identity, ProviderError, Whole, usage_bytes
 from byway_proxy.carry.dialects.openai_request import ChatRequest
 from byway_proxy.carry.dialects.openai_stream import Stream
+from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.failover import Answered, Refused
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.refusing import by_error, by_failure, error_in
@@ -68,6 +69,9 @@ class Attempt:
         self.exchange = means.client.exchange(
             head.origin, head.with_length(len(body)), body, connect_s=patience.connect_s
         )
+        self.exchange.outlives = account.leaving == "bills" or (
+            account.leaving == "streams" and not job.request.stream
+        )
         self.watch = Watch(ends_at, self._expired)
         self._began = began = means.now()
         # Last, since what is taken here must be given back: nothing above may raise after it.
@@ -86,7 +90,7 @@ class Attempt:
         try:
             refused = await self._ask()
         except asyncio.CancelledError:
-            self.settle("client_cancel", *self.used(), answered=True, reason="")
+            self.left()
             raise
         except BaseException:
             self.settle("failed", answered=False, reason="bug")
@@ -131,6 +135,20 @@ class Attempt:
         self._count(settled.record)
         return settled
 
+    @property
+    def over(self) -> bool:
+        return self._settled
+
+    def left(self) -> None:
+        """Nobody waits for it any more: it is settled, now or when its provider is done."""
+        draining, exchange = self._means.draining, self.exchange
+        if exchange.outlives and exchange.sent and not exchange.ended and not self._settled:
+            if draining.has_room:
+                self._outlive(draining)
+                return
+            draining.counts["aborted"] += 1
+        self.settle("client_cancel", *self.used(), answered=True, reason="")
+
     def settled_well(self) -> bytes:
         """The end of an answer that came whole: its `usage` as the client reads it."""
         usage, source = self.used()
@@ -168,6 +186,30 @@ class Attempt:
                 return "bad_answer"
             case _:
                 return "cut"
+
+    def _outlive(self, draining: Draining) -> None:
+        self.exchange.resume()
+        watch = self.watch
+        watch.total_at = watch.at = draining.ends_at(watch.total_at)
+        watch.idle_s, watch.heard = watch.total_at, False
+        self._means.deadlines.add(watch)
+        draining.take(self._read_on())
+
+    async def _read_on(self) -> None:
+        """What the provider makes of it, whoever has left; its bill is exact then."""
+        stream, exchange = self.stream, self.exchange
+        try:
+            if stream is None:
+                self.whole = openai_answer.read_whole(await exchange.read_all(self._means.answer_bytes))
+            else:
+                while not stream.done and (data := await exchange.read()):
+                    stream.feed(data)
+        except (Failure, TimedOut, BadAnswer):
+            pass  # it is billed as far as it came
+        finally:
+            answered = exchange.status in (0, 200)
+            used = self.used() if answered else (NOTHING, "unknown")
+            self.settle("client_cancel" if answered else "failed", *used, answered=answered, reason="")
 
     async def _ask(self) -> Refused | None:
         """None: the answer is worth delivering."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from byway_proxy.admit.admit import Caller
 from byway_proxy.carry.deadlines import Deadlines
 from byway_proxy.carry.dialects.openai_request import ChatRequest
+from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.heads import Heads
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
@@ -96,6 +97,7 @@ class Means:
     wall: Callable[[], float]
     """Seconds since 1970."""
     random_bytes: Callable[[int], bytes]
+    draining: Draining
     patience: Patience = field(default_factory=Patience)
     answer_bytes: int = 64 * 1024 * 1024
     """The longest whole answer that is held."""

@@ -47,6 +47,8 @@ class Relay:
         self._watch = attempt.watch
         self._watch.idle_s = attempt.patience.idle_s
         self._blocked = False
+        self._departed = False
+        """The client is gone, and what comes is read for the books alone."""
         self._ended = False
         self.outcome = "ok"
 
@@ -57,6 +59,8 @@ class Relay:
         try:
             self._open()
             await attempt.exchange.pour(self._take)
+            if self._departed:
+                raise ClientGone("the client has left")
             self._close()
         except (ClientGone, asyncio.CancelledError):
             self._left()
@@ -66,8 +70,9 @@ class Relay:
         finally:
             self._outlet.on_drained = None
             self._left()
-            self._means.deadlines.remove(self._watch)
-            attempt.exchange.close()
+            if attempt.over:
+                self._means.deadlines.remove(self._watch)
+                attempt.exchange.close()
 
     def _open(self) -> None:
         first, attempt = b"".join(self._attempt.held), self._attempt
@@ -83,16 +88,20 @@ class Relay:
         """What has arrived, from within the loop's call. What it raises ends the exchange."""
         stream = self._stream
         events = stream.feed(data)
-        if events:
+        if events and not self._departed:
             self._watch.heard = True
-            if not self._outlet.send(events[0] if len(events) == 1 else b"".join(events)) and not self._blocked:
-                self._block()
-        if stream.done and not self._ended:
+            self._send(events[0] if len(events) == 1 else b"".join(events))
+        if stream.done and not self._ended and not self._departed:
             self._close()
 
     def _send(self, data: bytes) -> None:
-        if data and not self._outlet.send(data) and not self._blocked:
-            self._block()
+        try:
+            if data and not self._outlet.send(data) and not self._blocked:
+                self._block()
+        except ClientGone:
+            if not self._attempt.exchange.outlives:
+                raise
+            self._departed = True
 
     def _block(self) -> None:
         """The client does not keep up."""
@@ -147,8 +156,7 @@ class Relay:
         if not self._ended:
             self._ended = True
             self.outcome = "client_cancel"
-            attempt = self._attempt
-            attempt.settle("client_cancel", *attempt.used(), answered=True, reason="")
+            self._attempt.left()
 
     def _speed(self) -> None:
         attempt, now = self._attempt, self._means.now()

@@ -27,7 +27,7 @@ from byway_proxy.meter import segment as segments
 from byway_proxy.meter.framing import HEADER, MOST_PAYLOAD
 from byway_proxy.meter.home import LogError, LogFull, LogInUse
 from byway_proxy.meter.legible import legible
-from byway_proxy.meter.pruning import prunable, prune
+from byway_proxy.meter.pruning import Begun, prunable, prune
 from byway_proxy.meter.reading import Reader
 from byway_proxy.meter.replay import Replayed, replay
 from byway_proxy.meter.segment import Segment
@@ -101,8 +101,9 @@ class Log:
         self.append(Boot(epoch=self.epoch, at=at, build=build))
 
     def _settle_crashed(self, left: Replayed, at: float) -> None:
-        for attempt in list(left.open):
-            self.append(Settle(attempt=attempt, at=at, outcome="crash", reason="crash"))
+        """The limits are charged what they held: nobody knows how much of it was spent."""
+        for attempt, begun in list(left.open.items()):
+            self.append(Settle(attempt=attempt, at=at, outcome="crash", reason="crash", legs=begun.legs))
 
     @property
     def ready(self) -> bool:
@@ -133,7 +134,7 @@ class Log:
             segment = self._with_room(len(framed), new=type(record) is Intent)
             self.last = seq = self._last_try(segment, framed)
         if type(record) is Intent:
-            self.open[record.attempt] = seq
+            self.open[record.attempt] = Begun(seq, record.legs)
         elif type(record) is Settle:
             self.open.pop(record.attempt, None)
         return seq

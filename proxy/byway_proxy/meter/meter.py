@@ -1,20 +1,24 @@
 """The front of metering: an attempt begins before the provider sees a byte, and is settled exactly once.
 
-    begin(intent) --> attempt under way --settle--> cost and bill, in the log
+    begin(intent, hold) --> attempt under way --settle--> cost, bill, and what is drawn from grants, in the log
 
-What the log promises about crashes is in `log`; what an attempt costs is decided in `charge`.
+What the log promises about crashes is in `log`; what an attempt costs is decided in `charge`, and what there is to
+hold in `purse`.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from byway_contract.money import Cost, Usage
-from byway_contract.records import Intent, Outcome, Settle, UsageFrom
+from byway_contract.records import Intent, Outcome, Release, Settle, UsageFrom
+from msgspec.structs import replace
 
 from byway_proxy.meter.charge import charge
+from byway_proxy.meter.held import Hold
 from byway_proxy.meter.log import Log, LogFull
+from byway_proxy.meter.purse import Purse
 
 NO_USAGE = Usage()
 
@@ -29,13 +33,21 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 class Meter:
     """One for each process, like its log. `attempts`, `billed` and `absorbed` are read at a scrape."""
 
-    __slots__ = ("_log", "_now", "_owed", "absorbed", "attempts", "billed", "open", "settled")
+    __slots__ = (
+        "_log", "_now", "_owed", "absorbed", "attempts", "billed", "open", "purse", "released_at", "settled",
+        "when_freed",
+    )  # fmt: skip
 
-    def __init__(self, log: Log, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, log: Log, now: Callable[[], float] = time.time, purse: Purse | None = None) -> None:
         self._log, self._now = log, now
-        self._owed: deque[Settle] = deque()
-        """SETTLEs that found even the emergency segment full; as many as there were attempts at most."""
-        self.open: dict[str, Intent] = {}
+        self.purse = purse or Purse()
+        self.when_freed: Callable[[], None] | None = None
+        """Called after what was held is free again."""
+        self._owed: deque[Settle | Release] = deque()
+        """What found even the emergency segment full: no more SETTLEs than there were attempts."""
+        self.open: dict[str, tuple[Intent, Hold | None]] = {}
+        self.released_at = 0
+        """Seq of the last RELEASE."""
         self.attempts = 0
         self.settled = 0
         self.billed = 0
@@ -47,14 +59,28 @@ class Meter:
     def ready(self) -> bool:
         return self._log.ready
 
-    def begin(self, intent: Intent) -> None:
-        """Write down that this attempt is about to be sent. Raises LogFull: then it must not be."""
+    def begin(self, intent: Intent, hold: Hold | None = None) -> None:
+        """Write down that this attempt is about to be sent. Raises LogFull: then it must not be, and `hold` is still
+        the caller's to give back."""
         assert intent.attempt not in self.open, f"attempt {intent.attempt} begins twice"
         if self._owed:
             self.catch_up()
+        if hold is not None:
+            intent = replace(intent, legs=hold.legs)
         self._log.append(intent)
-        self.open[intent.attempt] = intent
+        self.open[intent.attempt] = (intent, hold)
         self.attempts += 1
+
+    def unhold(self, hold: Hold) -> None:
+        """Nothing was sent."""
+        self.purse.unhold(hold)
+        self._freed()
+
+    def release(self, back: Sequence[Release]) -> None:
+        """So much of these grants is given back. It is no longer in the purse."""
+        for release in back:
+            self._append(release)
+            self.released_at = self._log.last
 
     def settle(
         self,
@@ -76,8 +102,9 @@ class Meter:
 
         What is returned has the cost and what of it is billed.
         """
-        intent = self.open.pop(attempt, None)
-        assert intent is not None, f"attempt {attempt} was never begun, or is settled twice"
+        begun = self.open.pop(attempt, None)
+        assert begun is not None, f"attempt {attempt} was never begun, or is settled twice"
+        intent, hold = begun
         charged = charge(intent, usage, usage_from, answered=answered, finish=finish)
         record = Settle(
             attempt=attempt,
@@ -98,11 +125,24 @@ class Meter:
         self.settled += 1
         self.billed += charged.billed
         self.absorbed += charged.cost - charged.billed
-        if self._owed or not self._wrote(record):
-            self._owed.append(record)
+        if hold is not None:
+            record = replace(record, legs=self.purse.settle(hold, intent, record))
+        self._append(record)
+        if hold is not None:
+            self._freed()
         return Settled(record, charged.parts)
 
-    def _wrote(self, record: Settle) -> bool:
+    def _freed(self) -> None:
+        if self.purse.owes:
+            self.release(self.purse.due())
+        if self.when_freed is not None:
+            self.when_freed()
+
+    def _append(self, record: Settle | Release) -> None:
+        if self._owed or not self._wrote(record):
+            self._owed.append(record)
+
+    def _wrote(self, record: Settle | Release) -> bool:
         try:
             self._log.append(record)
         except LogFull:
@@ -110,7 +150,7 @@ class Meter:
         return True
 
     def catch_up(self) -> bool:
-        """Write the SETTLEs that have found no room yet. True if none is left; call it before the log is closed."""
+        """Write what has found no room yet. True if none is left; call it before the log is closed."""
         while self._owed:
             if not self._wrote(self._owed[0]):
                 return False

@@ -1,16 +1,36 @@
 """Delete what is booked, and remember the attempts that began in it and have not ended.
 
 Such an attempt may stream for an hour more. Keeping the file of its INTENT that long would keep all files after it
-too, so its name goes to `open` instead; if we crash, the next opening settles it from there.
+too, so its name and what it holds go to `open` instead; if we crash, the next opening settles it from there.
 """
 
 import contextlib
 from pathlib import Path
 
+import msgspec
+from byway_contract.records import Legs
+
 from byway_proxy.meter import home
 from byway_proxy.meter.segment import Segment
 
 NAME = "open"
+
+
+class Begun(msgspec.Struct, frozen=True, gc=False):
+    """An attempt that has not ended."""
+
+    seq: int
+    """Of its INTENT; 0 where that is deleted already."""
+    legs: Legs = ()
+    """What it holds."""
+
+
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+    attempt: str
+    legs: Legs = ()
+
+
+_line = msgspec.json.Decoder(_Line)
 
 
 def prunable(segments: list[Segment], booked: int) -> int:
@@ -21,31 +41,43 @@ def prunable(segments: list[Segment], booked: int) -> int:
     return count
 
 
-def prune(directory: Path, segments: list[Segment], booked: int, begun: dict[str, int]) -> None:
-    """`begun`: open attempts → seq of their INTENT, in the order of seq; nobody changes it meanwhile."""
+def prune(directory: Path, segments: list[Segment], booked: int, begun: dict[str, Begun]) -> None:
+    """`begun`: open attempts in the order of their seq; nobody changes it meanwhile."""
     count = prunable(segments, booked)
     if not count:
         return
     cut = segments[count - 1].last
-    names = [attempt for attempt, seq in begun.items() if seq <= cut]
-    remembered = _remember(directory, names)
+    lines = [_written(attempt, one) for attempt, one in begun.items() if one.seq <= cut]
+    remembered = _remember(directory, lines)
     for _ in range(count):
         with contextlib.suppress(OSError):
             segments.pop(0).path.unlink()
         # On a full disk there is room for the names only after the first file is gone. A crash just in between
         # leaves the older names, and at worst settles an attempt anew that the ledger knows to have ended.
-        remembered = remembered or _remember(directory, names)
+        remembered = remembered or _remember(directory, lines)
 
 
-def remembered_in(directory: Path) -> list[str]:
+def remembered_in(directory: Path) -> dict[str, Begun]:
+    """Raises ValueError if somebody has meddled with it."""
     with contextlib.suppress(FileNotFoundError):
-        return list(filter(None, (directory / NAME).read_text().splitlines()))
-    return []
+        return dict(map(_read, filter(None, (directory / NAME).read_text().splitlines())))
+    return {}
 
 
-def _remember(directory: Path, names: list[str]) -> bool:
+def _written(attempt: str, begun: Begun) -> str:
+    return msgspec.json.encode(_Line(attempt, begun.legs)).decode()
+
+
+def _read(line: str) -> tuple[str, Begun]:
+    if not line.startswith("["):
+        return line, Begun(0)  # as an older build wrote it: the name alone
+    read = _line.decode(line)
+    return read.attempt, Begun(0, read.legs)
+
+
+def _remember(directory: Path, lines: list[str]) -> bool:
     try:
-        home.replace(directory / NAME, "\n".join(names))
+        home.replace(directory / NAME, "\n".join(lines))
     except OSError:
         return False
     return True

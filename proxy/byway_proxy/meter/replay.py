@@ -16,7 +16,7 @@ from byway_contract.records import Boot, Intent, Settle, decode, encode
 from byway_proxy.meter import segment as segments
 from byway_proxy.meter.framing import frame
 from byway_proxy.meter.home import LogError
-from byway_proxy.meter.pruning import remembered_in
+from byway_proxy.meter.pruning import Begun, remembered_in
 from byway_proxy.meter.segment import Segment
 
 MOST_LOST = 1_000_000
@@ -26,8 +26,8 @@ MOST_LOST = 1_000_000
 @dataclass
 class Replayed:
     segments: list[Segment] = field(default_factory=list)
-    open: dict[str, int] = field(default_factory=dict)
-    """Attempt → seq of its INTENT, in the order of seq; 0 where that is deleted already."""
+    open: dict[str, Begun] = field(default_factory=dict)
+    """In the order of seq."""
     last: int = 0
     epoch: int = 0
     """The highest that was seen."""
@@ -42,7 +42,7 @@ def replay(directory: Path, booked: int) -> Replayed:
     found = segments.found_in(directory)
     seen = Replayed(segments=found, last=found[0].first - 1 if found else 0)
     if found:
-        seen.open = dict.fromkeys(remembered_in(directory), 0)
+        seen.open = _remembered(directory)
     for number, segment in enumerate(found):
         due = found[number + 1].first - 1 if number + 1 < len(found) else None
         for payload in segments.records_in(segment, None if due is None else due - segment.first + 1):
@@ -50,6 +50,13 @@ def replay(directory: Path, booked: int) -> Replayed:
         _repair(seen, segment, max(segment.last, booked) if due is None else due)
         seen.last = segment.last
     return seen
+
+
+def _remembered(directory: Path) -> dict[str, Begun]:
+    try:
+        return remembered_in(directory)
+    except ValueError as error:
+        raise LogError(f"{directory / 'open'} is no list of attempts: {error}; move the folder away") from error
 
 
 def _take(seen: Replayed, seq: int, payload: bytes) -> None:
@@ -61,7 +68,7 @@ def _take(seen: Replayed, seq: int, payload: bytes) -> None:
         case Boot():
             seen.epoch = max(seen.epoch, record.epoch)
         case Intent():
-            seen.open[record.attempt] = seq
+            seen.open[record.attempt] = Begun(seq, record.legs)
         case Settle():
             seen.open.pop(record.attempt, None)
 

@@ -12,22 +12,17 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import aiohttp
 import msgspec
 from byway_contract.records import MOST_RECORDS, USAGE_PATH, Booked, Fenced, Forked, Gap
 from byway_process.logs import Log as ProcessLog
-from byway_process.tls import ClientTls
 
 from byway_proxy.meter.log import Log
+from byway_proxy.meter.post import NoAnswer, Post, at_once_or, said
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
-ANSWER_WITHIN_S = 10.0
 # One write to the socket, and far below what the ledger accepts.
 MOST_BYTES = 2 * 1024 * 1024
-MOST_ANSWER_BYTES = 64 * 1024
-NO_TOKEN = "the token's file holds no token; mount a projected ServiceAccount token of the ledger's audience"
 
 
 class _Stopped(Exception):
@@ -45,24 +40,10 @@ class _Batch(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """Where it is: `unix:/path/to/socket`, or `http(s)://host:port`; and what proves us there."""
-
-    url: str
-    token_file: str | None = None
-    """Read for each batch: the kubelet renews it in place."""
-    tls: ClientTls | None = None
-
-
-@dataclass(frozen=True)
 class _Failed:
     why: str
     status: int = 0
     """HTTP's; 0: no answer."""
-
-
-class _Told(msgspec.Struct):
-    error: dict[str, str]
 
 
 _Answer = Booked | Gap | Fenced | Forked | _Failed
@@ -70,18 +51,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Shipper:
-    """`to` is the ledger. Run it in one task with an owner."""
+    """Run it in one task with an owner."""
 
     def __init__(
         self,
         log: Log,
-        to: Ledger | str,
+        post: Post,
         process_log: ProcessLog,
         *,
         dice: Callable[[], float] = random.random,
         first_wait_s: float = FIRST_WAIT_S,
         longest_wait_s: float = LONGEST_WAIT_S,
-        answer_within_s: float = ANSWER_WITHIN_S,
+        on_recall: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self.batches = 0
         self.failures = 0
@@ -89,13 +70,9 @@ class Shipper:
         self.stopped = ""
         """Why nothing is shipped any more."""
         self._log, self._say, self._dice = log, process_log, dice
-        self._ledger = to if isinstance(to, Ledger) else Ledger(to)
-        url = self._ledger.url
-        self._socket = url.removeprefix("unix:") if url.startswith("unix:") else None
-        self._url = ("http://ledger" if self._socket else url.rstrip("/")) + USAGE_PATH
+        self._post, self._on_recall = post, on_recall
         self._failed_with: int | None = None
         self._first_wait_s, self._longest_wait_s = first_wait_s, longest_wait_s
-        self._timeout = aiohttp.ClientTimeout(total=answer_within_s)
         self._more, self._hurry, self._progress = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
@@ -106,12 +83,8 @@ class Shipper:
             loop.call_soon_threadsafe(self._more.set)
 
         self._log.when_synced = wake
-        connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector(limit=1)
         try:
-            async with aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=False
-            ) as session:
-                await self._ship(session)
+            await self._ship()
         except _Stopped as error:
             self.stopped = str(error)
             self._say.error("usage is no longer shipped", source=self._log.source, why=self.stopped)
@@ -137,7 +110,7 @@ class Shipper:
             pass
         return self._log.booked >= target
 
-    async def _ship(self, session: aiohttp.ClientSession) -> None:
+    async def _ship(self) -> None:
         position = self._log.booked + 1
         while True:
             self._more.clear()
@@ -149,16 +122,18 @@ class Shipper:
             if not records:
                 await self._more.wait()
                 continue
-            position = await self._deliver(session, position, records)
+            position = await self._deliver(position, records)
 
-    async def _deliver(self, session: aiohttp.ClientSession, first: int, records: list[bytes]) -> int:
+    async def _deliver(self, first: int, records: list[bytes]) -> int:
         """Send one batch until it is answered. The seq to go on with."""
         raws = list(map(msgspec.Raw, records))
         body = _encode(_Batch(self._log.source, self._log.epoch, first, raws, self._log.oldest))
         while True:
-            match await self._send(session, body):
-                case Booked(seq):
+            match await self._send(body):
+                case Booked(seq, recall):
                     self._succeeded(min(seq, first + len(records) - 1))
+                    if recall:
+                        self._on_recall(recall)
                     return self._log.booked + 1
                 case Gap(expected):
                     return await self._turned_back(first, expected)
@@ -175,28 +150,11 @@ class Shipper:
                 case _Failed(why, status):
                     await self._pause(why, status)
 
-    async def _send(self, session: aiohttp.ClientSession, body: bytes) -> _Answer:
+    async def _send(self, body: bytes) -> _Answer:
         try:
-            headers, tls = self._proofs(), self._ledger.tls.context if self._ledger.tls else True
-            async with session.post(
-                self._url, data=body, headers=headers, ssl=tls, allow_redirects=False
-            ) as answer:
-                if (answer.content_length or 0) > MOST_ANSWER_BYTES:
-                    return _Failed(f"HTTP {answer.status}, and an answer no ledger gives")
-                return _understood(answer.status, await answer.read())
-        except TimeoutError:
-            return _Failed(f"no answer within {self._timeout.total} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: what the token's file holds cannot be in a header. It is not quoted.
-            return _Failed(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else NO_TOKEN)
-
-    def _proofs(self) -> dict[str, str]:
-        """Raises OSError if there is no token where one should be."""
-        headers = {"Content-Type": "application/json"}
-        if self._ledger.token_file is not None:
-            token = Path(self._ledger.token_file).read_text(encoding="ascii", errors="replace").strip()
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
+            return _understood(*await self._post(USAGE_PATH, body))
+        except NoAnswer as why:
+            return _Failed(str(why))
 
     def _succeeded(self, seq: int) -> None:
         if self.failures:
@@ -226,11 +184,7 @@ class Shipper:
         # Full jitter: when the ledger is back, all proxies have something to say.
         longest = min(self._longest_wait_s, self._first_wait_s * 2 ** min(self.failures, 16))
         self._hurry.clear()
-        try:
-            async with asyncio.timeout(max(self._dice() * longest, 0.001)):
-                await self._hurry.wait()
-        except TimeoutError:
-            return
+        await at_once_or(self._hurry, self._dice() * longest)
 
 
 def _understood(status: int, text: bytes) -> _Answer:
@@ -241,15 +195,7 @@ def _understood(status: int, text: bytes) -> _Answer:
             return _refusal(text)
     except msgspec.DecodeError as error:
         return _Failed(f"HTTP {status}, and an answer no ledger gives: {error}")
-    return _Failed(f"HTTP {status}: {_message(text)}", status)
-
-
-def _message(text: bytes) -> str:
-    """What the ledger says, which holds the way out; or whatever somebody else said in its place."""
-    try:
-        return msgspec.json.decode(text, type=_Told).error["message"][:500]
-    except (msgspec.DecodeError, KeyError):
-        return text[:200].decode(errors="replace")
+    return _Failed(f"HTTP {status}: {said(text)}", status)
 
 
 def _refusal(text: bytes) -> Gap | Fenced | Forked:

@@ -27,6 +27,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_days: int | None = None
     regions: tuple[str, ...] = ()
     quirks: tuple[str, ...] = ()
+    leaving: Literal["stops", "streams", "bills"] = "streams"
     verify: str = "/models"
     verify_headers: dict[str, str] = {}
     planned: bool = False

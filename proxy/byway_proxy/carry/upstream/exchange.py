@@ -31,6 +31,8 @@ class Exchange:
     _sink: Callable[[bytes], object] | None = None
     _failure: Exception | None = None
     _told = _finished = _lazy = False
+    outlives = False
+    """Whoever waits for it may be cancelled without ending it: somebody else reads on, or closes it."""
     _held = 0
     sent = answered = False
     status = 0
@@ -45,6 +47,11 @@ class Exchange:
     def header(self, name: bytes) -> bytes | None:
         """The first header of that (lower-case) name."""
         return self._by_name.get(name)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come: it is whole, or broken."""
+        return self._finished or self._failure is not None
 
     @property
     def by_name(self) -> dict[bytes, bytes]:
@@ -98,7 +105,11 @@ class Exchange:
             if total > most or (length > most and self._connection is not None):
                 self.close()
                 raise Failure("too_large", f"the answer is longer than {most} bytes", sent=True, answered=True)
-            piece = await self.read()
+            try:
+                piece = await self.read()
+            except asyncio.CancelledError:
+                self._pieces[:0] = pieces  # for whoever reads on
+                raise
             if not piece:
                 break
             pieces.append(piece)
@@ -234,7 +245,8 @@ class Exchange:
             await waiter
         except asyncio.CancelledError:
             self._waiter = None
-            self.close()
+            if not self.outlives:
+                self.close()
             raise
 
     def _head_or_raise(self) -> None:
