@@ -8,8 +8,7 @@ from byway_contract.money import Price, Usage
 from byway_contract.periods import Period
 from byway_contract.records import Intent
 from byway_proxy.meter.ids import attempt_id, generation_id
-
-from sim.truth import Run, fits, price_of, subject_of
+from sim.truth import Run
 from sim.virtual_net import Weather
 
 MIDNIGHT = 1_795_651_200.0
@@ -98,6 +97,7 @@ class Request:
             prompt=dice.randint(1, self.prompt),
             completion=dice.randint(1, most),
             answers=dice.random() >= plan.failures,
+            told=dice.choices(("all", "left", "nothing"), (0.75, 0.15, 0.1))[0],
             seconds=min(dice.lognormvariate(-0.5, 1.2), 20.0),
         )
 
@@ -126,17 +126,7 @@ class Request:
         return self._runs[number - 1]
 
     def usage(self, run: Run) -> Usage:
-        return Usage(run.prompt, run.completion)
-
-    def claims(self, limits: list[Limit], intent: Intent) -> dict[tuple[str, str], int]:
-        tokens = self.prompt + self.most
-        weights = {
-            "nanodollars": tokens * price_of(intent),
-            "tokens": tokens,
-            "requests": int(intent.attempt_no == 1),
-        }
-        return {
-            (limit.id, subject_of(limit, intent)): weights[limit.unit]
-            for limit in limits
-            if fits(limit, intent) and weights[limit.unit]
-        }
+        """As the proxy knows it: what the provider says, else what it counted itself and a little more."""
+        if run.told == "all" or not run.answers:
+            return Usage(run.prompt, run.completion)
+        return Usage(self.prompt, max(run.completion, min(self.most, run.completion + 16)))

@@ -24,6 +24,8 @@ class Run:
     prompt: int
     completion: int
     answers: bool
+    told: str
+    """What the proxy learns of its usage: `all`; nothing, as the client `left`; or `nothing` at all."""
     seconds: float
 
 

@@ -9,14 +9,11 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from byway_proxy.meter.post import NoAnswer
 from sim.virtual_loop import VirtualLoop
 
 Handler = Callable[[str, bytes], tuple[int, bytes] | None]
 """(path, body) → (status, body); None where nobody answers."""
-
-
-class NoAnswer(Exception):
-    """The message or its answer is lost, or takes too long."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,13 +20,13 @@ import msgspec
 from byway_contract.grants import CLOSE_PATH, LIMITS_PATH, Closing, Limit, Limits
 from byway_ledger.stores import sqlite
 from byway_proxy.meter import home
-
+from byway_proxy.meter.post import NoAnswer
 from sim.ledger_process import LedgerProcess
 from sim.plan import Plan, Request, plan
 from sim.proxy_process import ProxyProcess
 from sim.truth import Standing, Truth
 from sim.virtual_loop import Process, Stuck, VirtualLoop
-from sim.virtual_net import FAIR, Net, NoAnswer
+from sim.virtual_net import FAIR, Net
 
 HEALS_WITHIN_S = 120.0
 
@@ -109,7 +110,7 @@ class World:
             await asyncio.sleep(self.dice.expovariate(self.plan.requests_per_s))
             request = Request(self.dice, self.plan)
             if proxy := self._pick():
-                self.loop.spawn(proxy.process, proxy.carry(request))
+                proxy.spawn(partial(proxy.carry, request))
 
     async def _heal(self) -> None:
         """All faults end; whatever is under way ends; proxies give everything back."""
@@ -125,24 +126,22 @@ class World:
         while not self._at_rest():
             await asyncio.sleep(0.25)
             for proxy in self.proxies:
-                if not proxy.under_way:
-                    proxy.drain()
+                if not proxy.leaving:
+                    proxy.spawn(proxy.leave)
             if self.loop.time() > until:
                 self.truth.wrong(f"it does not come to rest: {self._unrest()}")
                 return
 
     def _at_rest(self) -> bool:
         return (
-            not self._mending
-            and len(self.proxies) == self.plan.proxies
-            and all(one.at_rest for one in self.proxies)
+            not self._mending and len(self.proxies) == self.plan.proxies and all(one.left for one in self.proxies)
         )
 
     def _unrest(self) -> str:
         return ", ".join(
-            f"{one.name}: {one.under_way} under way, {one.log.booked} of {one.log.last} booked, {one.shipper.stopped}"
+            f"{one.name}: {one.under_way} under way, {one.log.booked} of {one.log.last} booked, {one.asking.stopped or one.shipper.stopped or 'it goes on'}"
             for one in self.proxies
-            if not one.at_rest
+            if not one.left
         )
 
     def _end(self) -> None:

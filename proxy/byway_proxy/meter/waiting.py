@@ -1,10 +1,10 @@
 """Requests that wait for a grant: what is asked for them together, and who is refused when. Pure: see `asking`.
 
-    enter --asked--> given  --> held, in the order they came
-              ^        |
-              |      denied --> others hold some of it: asked again in a moment
-              |        |------> nothing will come back: refused at once, and remembered for a moment,
-              +--------+        so that a storm of refused requests is no storm of asks
+enter --asked--> given  --> held, in the order they came
+          ^        |
+          |      denied --> others hold some of it: asked again in a moment
+          |        |------> nothing will come back: refused at once, and remembered for a moment,
+          +--------+        so that a storm of refused requests is no storm of asks
 """
 
 from collections.abc import Callable, Iterable, Sequence
