@@ -37,7 +37,7 @@ class LedgerProcess:
         self.dies_after: int | None = None
         """So many statements more; 0 right after a commit, before its answer."""
         self.when_given: Callable[[Ask, Grants], None] = lambda ask, grants: None
-        self.when_ruled: Callable[[Limits], None] = lambda limits: None
+        self.when_ruling: Callable[[Limits], None] = lambda limits: None
         self.when_dead: Callable[[], None] = lambda: None
         self.deaths = 0
 
@@ -78,6 +78,8 @@ class LedgerProcess:
     def handle(self, path: str, body: bytes) -> tuple[int, bytes] | None:
         if self._store is None:
             return None
+        if path == LIMITS_PATH:
+            self.when_ruling(msgspec.json.decode(body, type=Limits))
         try:
             answer = _at_once(self._routes[path](cast(web.Request, Request(path, body))))
         except Died:
@@ -89,15 +91,19 @@ class LedgerProcess:
         told = cast(bytes, answer.body)
         if path == GRANTS_PATH and answer.status == 200:
             self.when_given(msgspec.json.decode(body, type=Ask), msgspec.json.decode(told, type=Grants))
-        if path == LIMITS_PATH and answer.status == 200:
-            self.when_ruled(msgspec.json.decode(body, type=Limits))
         return answer.status, told
 
     def set_aside(self, limit: str) -> int:
         """Of a limit, in grants, at this moment."""
+        return self._sum("SELECT SUM(reserved) FROM counter WHERE limit_id = ?", limit)
+
+    def held_by(self, source: str) -> int:
+        """In grants of that log, whatever their units."""
+        return self._sum("SELECT SUM(rest) FROM allowance WHERE source = ?", source)
+
+    def _sum(self, sql: str, of: str) -> int:
         assert self.store._writer is not None
-        rows = self.store._writer.execute("SELECT SUM(reserved) FROM counter WHERE limit_id = ?", (limit,))
-        return int(rows.fetchone()[0] or 0)
+        return int(self.store._writer.execute(sql, (of,)).fetchone()[0] or 0)
 
     def obeyed(self, using: sqlite3.Connection, script: Script[Any], really: Callable[..., Any]) -> Any:
         """In the place of the store's own: dies between two statements when its time has come."""

@@ -8,7 +8,7 @@ from byway_contract.money import Price, Usage
 from byway_contract.periods import Period
 from byway_contract.records import Intent
 from byway_proxy.meter.ids import attempt_id, generation_id
-from sim.truth import Run
+from sim.truth import Run, price_of
 from sim.virtual_net import Weather
 
 MIDNIGHT = 1_795_651_200.0
@@ -33,6 +33,7 @@ class Plan:
     failures: float = 0.1
     kills_per_s: float = 0.1
     lost_nodes_per_s: float = 0.02
+    rolls_per_s: float = 0.05
     power_cuts_per_s: float = 0.0
     stops_per_s: float = 0.05
     partitions_per_s: float = 0.07
@@ -46,8 +47,8 @@ class Plan:
 
 
 def plan(dice: random.Random, seconds: float = 40.0) -> Plan:
-    """Edges of windows and changes of limits do not come together: which of two windows an attempt that drew from no
-    grant is counted in is then a matter of clocks, and the truth would have to know the answer to ask for it."""
+    """Edges of windows and changes of limits do not come together: which of two windows an attempt that drew from
+    no grant is counted in is then a matter of clocks, and the truth would have to know the answer to ask for it."""
     edges, changes = dice.random() < 0.4, dice.random() < 0.4
     rate = dice.uniform(8.0, 25.0)
     return Plan(
@@ -56,9 +57,11 @@ def plan(dice: random.Random, seconds: float = 40.0) -> Plan:
         requests_per_s=rate,
         limits=_limits(dice, rate * seconds),
         starts=MIDNIGHT - (dice.uniform(0.2, 0.8) * seconds if edges else 43_200.0),
-        weather=Weather(dice.choice((0.0, 0.05)), dice.choice((0.0, 0.05)), dice.choice((0.0, 0.1))),
+        weather=Weather(dice.choice((0.0, 0.05)), dice.choice((0.0, 0.05)), dice.choice((0.0, 0.1, 0.4))),
+        kills_per_s=dice.choice((0.05, 0.1, 0.4)),
+        lost_nodes_per_s=dice.choice((0.0, 0.02, 0.1)),
         overruns=0.2 if dice.random() < 0.2 else 0.0,
-        clock_steps_per_s=0.1 if dice.random() < 0.3 and not (changes and not edges) else 0.0,
+        clock_steps_per_s=0.1 if dice.random() < 0.3 else 0.0,
         changes_per_s=0.1 if changes and not edges else 0.0,
         sync_every_s=dice.choice((0.1, 0.25, 0.5)),
     )
@@ -68,7 +71,7 @@ def _limits(dice: random.Random, requests: float) -> tuple[Limit, ...]:
     """Two to four, some of them too small for all that callers want."""
     tokens = requests * TOKENS / 2
     periods: tuple[Period, ...] = ("Day", "Month", "Lifetime")
-    share = lambda: dice.choice((0.2, 0.5, 1.0, 3.0))  # noqa: E731 - one die, thrown four times
+    share = lambda: dice.choice((0.1, 0.3, 0.7, 1.5))  # noqa: E731 - one die, thrown four times
     every = [
         Limit("team-a/keys", dice.choice(periods), "nanodollars", int(tokens * 2 / 3 * share()), per="AccessKey",
               match=Match(namespaces=("team-a",))),
@@ -130,3 +133,10 @@ class Request:
         if run.told == "all" or not run.answers:
             return Usage(run.prompt, run.completion)
         return Usage(self.prompt, max(run.completion, min(self.most, run.completion + 16)))
+
+    def worst(self, limit: Limit, intent: Intent) -> int:
+        """What it must hold of a limit that binds it."""
+        if limit.unit == "requests":
+            return int(intent.attempt_no == 1)
+        tokens = self.prompt + self.most
+        return tokens if limit.unit == "tokens" else tokens * price_of(intent)

@@ -12,13 +12,13 @@ from byway_contract.budget import Budget, Line
 from byway_contract.grants import Limit
 from byway_contract.records import Intent, Outcome, UsageFrom
 from byway_proxy.meter.asking import Asking
-from byway_proxy.meter.budgets import Bound, Budgets, Worst
+from byway_proxy.meter.budgets import Budgets, Worst
 from byway_proxy.meter.held import Claim, Hold
 from byway_proxy.meter.log import LogFull
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.ship import Shipper
 from fakes.usage import silent
-from sim.truth import Run, Sent
+from sim.truth import Run, Sent, fits
 from sim.virtual_loop import Process
 from sim.watched_log import WatchedLog
 
@@ -39,6 +39,7 @@ class ProxyProcess:
         """How far its wall clock is off."""
         self.under_way = 0
         self.leaving = self.left = False
+        self._limits: dict[str, Limit] = {}
         self._budgets = Budgets()
 
     def start(self) -> None:
@@ -68,6 +69,7 @@ class ProxyProcess:
 
     def told(self, limits: dict[str, Limit]) -> None:
         """A new table."""
+        self._limits = limits
         self._budgets = Budgets(map(_budget, limits.values()))
 
     async def carry(self, request: "Request") -> None:
@@ -83,7 +85,7 @@ class ProxyProcess:
 
     async def _attempt(self, request: "Request", number: int, intent: Intent, ends_at: float) -> bool:
         """Whether another should follow."""
-        counts, run = self._world.truth.counts, request.run(number)
+        counts, run, limits = self._world.truth.counts, request.run(number), self._limits
         bound = self._budgets.binding(
             intent.namespace,
             intent.service_account,
@@ -106,13 +108,13 @@ class ProxyProcess:
             if hold is not None:
                 self.meter.unhold(hold)
             return False
-        self._sends(self.meter.open[intent.attempt][0], bound, claims, run)
+        self._sends(request, self.meter.open[intent.attempt][0], limits, run)
         await asyncio.sleep(run.seconds)
         self._settles(request, intent, run)
         return not run.answers
 
-    def _sends(self, intent: Intent, bound: Bound, claims: list[Claim], run: Run) -> None:
-        due = {claim.line.limit: claim.need for claim in claims}
+    def _sends(self, request: "Request", intent: Intent, limits: dict[str, Limit], run: Run) -> None:
+        due = {name: request.worst(limit, intent) for name, limit in limits.items() if fits(limit, intent)}
         self._world.truth.sends(Sent(intent, self.log.source, run, self._world.loop.time(), due))
 
     def _settles(self, request: "Request", intent: Intent, run: Run) -> None:

@@ -69,18 +69,25 @@ class Standing:
     highest: int
     names: set[str] = field(default_factory=set)
     """Its id, and those it had before."""
-    over: int = 0
-    """What was in grants under an earlier name when it was given this one: spent, maybe, and not booked yet."""
+    inherited: int = 0
+    out: int = 0
+    """What was in grants under its last name when it was given this one: spent, maybe, and not booked yet."""
+
+    @property
+    def over(self) -> int:
+        return self.inherited + self.out
 
     def follows(self, before: "Standing") -> None:
         self.highest = max(self.highest, before.highest)
-        self.over += before.over
+        self.inherited += before.over
         self.names |= before.names
 
 
 @dataclass
 class Truth:
     now: Callable[[], float]
+    overruns: bool = False
+    """Some attempts cost more than they could be expected to."""
     sent: dict[str, Sent] = field(default_factory=dict)
     begun: dict[str, tuple[str, int, Intent]] = field(default_factory=dict)
     """INTENTs in logs: attempt → (source, seq, intent)."""
@@ -92,8 +99,6 @@ class Truth:
     """Sources whose disk is gone."""
     forgotten: set[str] = field(default_factory=set)
     """Attempts whose INTENT a power failure took."""
-    latest: dict[str, int] = field(default_factory=dict)
-    """The start of each limit's newest window."""
     standings: dict[str, Standing] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -123,12 +128,8 @@ class Truth:
         """The ledger did, just now; the answer may never arrive."""
         for one in grants.given:
             key = (one.limit, one.subject, one.start)
-            if one.grant not in self.given:
-                if one.start < self.latest.setdefault(one.limit, one.start):
-                    self.wrong(f"{one.limit}: a window that was over is given from again")
-                self.latest[one.limit] = one.start
-            known = self.given.setdefault(one.grant, Given(key, ask.source, one.amount))
-            known.until = max(known.until, self.now() + one.use_for_s)
+            fresh = Given(key, ask.source, one.amount, self.now() + one.use_for_s)
+            known = self.given.setdefault(one.grant, fresh)
             if (known.key, known.source, known.amount) != (key, ask.source, one.amount):
                 self.wrong(f"grant {one.grant} is given twice: {known}, {one}")
         for again in grants.renewed:
@@ -197,6 +198,7 @@ class Truth:
         try:
             rows = {row["attempt"]: row for row in books.execute("SELECT * FROM attempt")}
             self._compare_rows(rows)
+            self._compare_order()
             counters: dict[GrantKey, sqlite3.Row] = {
                 (row["limit_id"], row["subject"], row["start"]): row
                 for row in books.execute("SELECT * FROM counter")
@@ -233,6 +235,15 @@ class Truth:
             if row["flag"]:
                 self.wrong(f"{name} is flagged {row['flag']}")
 
+    def _compare_order(self) -> None:
+        """Windows follow each other; grants are named in the order they were given."""
+        latest: dict[str, int] = {}
+        for _, one in sorted(self.given.items(), key=lambda named: int(named[0].removeprefix("g-"))):
+            limit, _, start = one.key
+            if start < latest.get(limit, start):
+                self.wrong(f"{limit}: a window that was over is given from again")
+            latest[limit] = start
+
     def _compare_unaccounted(self, books: sqlite3.Connection, counters: dict[GrantKey, sqlite3.Row]) -> None:
         due: dict[GrantKey, int] = defaultdict(int)
         for row in books.execute("SELECT * FROM unaccounted"):
@@ -244,6 +255,8 @@ class Truth:
                 self.wrong(f"{key}: {counter['stranded']} stranded, and {due.get(key, 0)} unaccounted for")
             if counter["reserved"]:
                 self.wrong(f"{key}: {counter['reserved']} is still set aside in the end")
+            if counter["overrun"] and not self.overruns and not self.forgotten:
+                self.wrong(f"{key}: {counter['overrun']} drawn beyond what was held, which no attempt did")
             for column in ("spent", "extra", "reserved", "stranded"):
                 if counter[column] < 0:
                     self.wrong(f"{key}: {column} is {counter[column]}")
@@ -298,7 +311,7 @@ class Truth:
         return found
 
     def _compare_window(self, key: GrantKey, attempts: list[tuple[Sent, int]]) -> None:
-        """No overspend: what providers did from one window's grants is within its limit, and what the formula adds."""
+        """No overspend: what providers did from one window's grants is within its limit, and ε."""
         standing = self.standings[key[0]]
         spent = beyond = 0
         for sent, held in attempts:

@@ -101,10 +101,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if handle._cancelled:
             return
         process = handle._context.get(_whose)
-        if process is not None:
-            if process.stopped or not process.alive:
-                process.waiting.append(handle)
-                return
+        if process is not None and (process.stopped or not process.alive):
+            process.waiting.append(handle)
+            return
         self.steps += 1
         handle._run()
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from byway_ledger.stores import sqlite
 from byway_proxy.meter import home
 from byway_proxy.meter.post import NoAnswer
 from sim.ledger_process import LedgerProcess
-from sim.plan import Plan, Request, plan
+from sim.plan import Request, plan
 from sim.proxy_process import ProxyProcess
 from sim.truth import Standing, Truth
 from sim.virtual_loop import Process, Stuck, VirtualLoop
@@ -32,20 +33,18 @@ HEALS_WITHIN_S = 120.0
 
 
 class World:
-    def __init__(
-        self, seed: int, folder: Path, trace: Callable[[str], None] | None = None, *, made: Plan | None = None
-    ) -> None:
+    def __init__(self, seed: int, folder: Path, trace: Callable[[str], None] | None = None, **changed: Any) -> None:
         self.seed, self.folder = seed, folder
         self.dice = random.Random(seed)
-        self.plan = made or plan(self.dice)
+        self.plan = replace(plan(self.dice), **changed)
         self.loop = VirtualLoop()
-        self.truth = Truth(self.loop.time)
+        self.truth = Truth(self.loop.time, overruns=self.plan.overruns > 0)
         self._trace = trace
         self.ledger_clock = 0.0
         names = iter(range(1, 1_000_000))
         self.ledger = LedgerProcess(folder / "books.sqlite", self.ledger_wall, lambda: f"g-{next(names)}")
         self.ledger.when_given = self.truth.gave
-        self.ledger.when_ruled = self._ruled
+        self.ledger.when_ruling = self._ruling
         self.ledger.when_dead = self._ledger_died
         self.net = Net(self.loop, self.dice, self.ledger.handle, self.plan.weather)
         self.limits: dict[str, Limit] = {}
@@ -53,7 +52,7 @@ class World:
         """What the operator tells proxies, after the ledger."""
         self._renamed: set[str] = set()
         self._heirs: dict[str, str] = {}
-        """Limits of a new name that the ledger has not been told of yet, and their old one."""
+        """Limits of a new name, and their old one."""
         self._generation = 0
         self.proxies: list[ProxyProcess] = []
         self.dead: list[Process] = []
@@ -122,6 +121,9 @@ class World:
                 self.loop.go_on(proxy.process)
         if not self.ledger.up:
             self.ledger.start()
+        await self._all_leave()
+
+    async def _all_leave(self) -> None:
         until = self.loop.time() + HEALS_WITHIN_S
         while not self._at_rest():
             await asyncio.sleep(0.25)
@@ -139,7 +141,8 @@ class World:
 
     def _unrest(self) -> str:
         return ", ".join(
-            f"{one.name}: {one.under_way} under way, {one.log.booked} of {one.log.last} booked, {one.asking.stopped or one.shipper.stopped or 'it goes on'}"
+            f"{one.name}: {one.under_way} under way, {one.log.booked} of {one.log.last} booked"
+            f" {one.asking.stopped} {one.shipper.stopped}"
             for one in self.proxies
             if not one.left
         )
@@ -157,6 +160,7 @@ class World:
     def _start_proxy(self, name: str) -> None:
         self._lives += 1
         proxy = ProxyProcess(self, name, self.folder / name)
+        proxy.told(self.table)
         proxy.start()
         self.say(
             f"{name} starts: source {proxy.log.source[:4]}, epoch {proxy.log.epoch}, {proxy.log.crashed} crashed"
@@ -164,7 +168,8 @@ class World:
         self.proxies.append(proxy)
 
     def _pick(self) -> ProxyProcess | None:
-        return self.dice.choice(self.proxies) if self.proxies else None
+        there = [proxy for proxy in self.proxies if not proxy.leaving]
+        return self.dice.choice(there) if there else None
 
     def _kill(self, proxy: ProxyProcess) -> None:
         self.proxies.remove(proxy)
@@ -175,6 +180,9 @@ class World:
         task = self.loop.spawn(self._nature, work)
         self._mending.add(task)
         task.add_done_callback(self._mending.discard)
+
+    def _a_while(self) -> float:
+        return 0.05 + self.dice.choice((0.3, 5.0)) * self.dice.random()
 
     async def _start_later(self, name: str, after_s: float) -> None:
         await asyncio.sleep(after_s)
@@ -190,11 +198,12 @@ class World:
             standing.highest = max(standing.highest, limit.amount)
             standing.names.add(limit.id)
 
-    def _ruled(self, limits: Limits) -> None:
-        """What is out under a name that has just been given up may be spent, and is not in the books yet."""
+    def _ruling(self, limits: Limits) -> None:
+        """What is out under a name that is about to be given up may be spent, and is not in the books yet."""
         for limit in limits.limits:
-            if before := self._heirs.pop(limit.id, None):
-                self.truth.standings[limit.id].over += self.ledger.set_aside(before)
+            if before := self._heirs.get(limit.id):
+                standing = self.truth.standings[limit.id]
+                standing.out = max(standing.out, self.ledger.set_aside(before))
 
     async def _told_everywhere(self) -> None:
         told = dict(self.limits)
@@ -224,6 +233,7 @@ class World:
         return [
             self._every(plan.kills_per_s, self._kill_one),
             self._every(plan.lost_nodes_per_s, self._lose_one),
+            self._every(plan.rolls_per_s, self._roll_one),
             self._every(plan.power_cuts_per_s, self._cut_power),
             self._every(plan.stops_per_s, self._stop_one),
             self._every(plan.partitions_per_s, self._part_one),
@@ -241,7 +251,7 @@ class World:
         if proxy := self._pick():
             self.say(f"{proxy.name} is killed")
             self._kill(proxy)
-            self._mend(self._start_later(proxy.name, self.dice.uniform(0.05, 5.0)))
+            self._mend(self._start_later(proxy.name, self._a_while()))
 
     def _lose_one(self) -> None:
         if proxy := self._pick():
@@ -251,12 +261,31 @@ class World:
             self.truth.lost.add(proxy.log.source)
             self.truth.counts["lost nodes"] += 1
             self._mend(self._close(proxy.log.source))
-            self._mend(self._start_later(f"{proxy.name}'", self.dice.uniform(0.05, 5.0)))
+            self._mend(self._start_later(f"{proxy.name}'", self._a_while()))
 
     async def _close(self, source: str) -> None:
-        await asyncio.sleep(self.dice.uniform(0.5, 20.0))
+        await asyncio.sleep(0.3 + self.dice.choice((1.0, 20.0)) * self.dice.random())
         await self._operator(CLOSE_PATH, msgspec.json.encode(Closing(source, "its node is gone")))
         self.say(f"source {source[:4]} is closed")
+
+    def _roll_one(self) -> None:
+        if (proxy := self._pick()) and not proxy.process.stopped:
+            self.say(f"{proxy.name} is told to end")
+            self.truth.counts["rolls"] += 1
+            proxy.spawn(proxy.leave)
+            self._mend(self._rolled(proxy))
+
+    async def _rolled(self, proxy: ProxyProcess) -> None:
+        until = self.loop.time() + 60.0
+        while proxy in self.proxies and not proxy.left and self.loop.time() < until:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.25)
+        if proxy not in self.proxies or proxy.process.stopped:
+            return
+        if proxy.left and self.ledger.up and (rest := self.ledger.held_by(proxy.log.source)):
+            self.truth.wrong(f"{proxy.name} has ended and still holds {rest}")
+        self.proxies.remove(proxy)
+        proxy.die()
+        self._start_proxy(proxy.name)
 
     def _cut_power(self) -> None:
         if proxy := self._pick():
@@ -357,10 +386,10 @@ class World:
             yield
 
 
-def run(seed: int, trace: Callable[[str], None] | None = None, *, made: Plan | None = None) -> Truth:
-    """Live through one seed; what was wrong is in its `violations`."""
+def run(seed: int, trace: Callable[[str], None] | None = None, **changed: Any) -> Truth:
+    """Live through one seed; what was wrong is in its `violations`. `changed`: fields of its `Plan`."""
     with tempfile.TemporaryDirectory(prefix=f"byway-world-{seed}-", dir=_memory()) as folder:
-        world = World(seed, Path(folder), trace, made=made)
+        world = World(seed, Path(folder), trace, **changed)
         world.live()
         return world.truth
 
