@@ -94,8 +94,8 @@ class LedgerProcess:
         return answer.status, told
 
     def set_aside(self, limit: str) -> int:
-        """Of a limit, in grants, at this moment."""
-        return self._sum("SELECT SUM(reserved) FROM counter WHERE limit_id = ?", limit)
+        """Of a limit, at this moment: charged, and in no row of the books."""
+        return self._sum("SELECT SUM(reserved + stranded + extra) FROM counter WHERE limit_id = ?", limit)
 
     def held_by(self, source: str) -> int:
         """In grants of that log, whatever their units."""

@@ -71,7 +71,7 @@ def _limits(dice: random.Random, requests: float) -> tuple[Limit, ...]:
     """Two to four, some of them too small for all that callers want."""
     tokens = requests * TOKENS / 2
     periods: tuple[Period, ...] = ("Day", "Month", "Lifetime")
-    share = lambda: dice.choice((0.1, 0.3, 0.7, 1.5))  # noqa: E731 - one die, thrown four times
+    share = lambda: dice.choice((0.2, 0.5, 1.0, 2.0))  # noqa: E731 - one die, thrown four times
     every = [
         Limit("team-a/keys", dice.choice(periods), "nanodollars", int(tokens * 2 / 3 * share()), per="AccessKey",
               match=Match(namespaces=("team-a",))),

@@ -71,7 +71,7 @@ class Standing:
     """Its id, and those it had before."""
     inherited: int = 0
     out: int = 0
-    """What was in grants under its last name when it was given this one: spent, maybe, and not booked yet."""
+    """What its last name was charged that is in no row, when it was given this one: see `World._ruling`."""
 
     @property
     def over(self) -> int:

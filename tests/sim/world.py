@@ -199,7 +199,8 @@ class World:
             standing.names.add(limit.id)
 
     def _ruling(self, limits: Limits) -> None:
-        """What is out under a name that is about to be given up may be spent, and is not in the books yet."""
+        """A limit of a new name begins with the rows of the books. What is in grants under the old one, was lost with a
+        log or was charged for a crash is in no row, and does not come along."""
         for limit in limits.limits:
             if before := self._heirs.get(limit.id):
                 standing = self.truth.standings[limit.id]
