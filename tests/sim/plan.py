@@ -60,6 +60,7 @@ def plan(dice: random.Random, seconds: float = 40.0) -> Plan:
         weather=Weather(dice.choice((0.0, 0.05)), dice.choice((0.0, 0.05)), dice.choice((0.0, 0.1, 0.4))),
         kills_per_s=dice.choice((0.05, 0.1, 0.4)),
         lost_nodes_per_s=dice.choice((0.0, 0.02, 0.1)),
+        power_cuts_per_s=dice.choice((0.0, 0.0, 0.05)),
         overruns=0.2 if dice.random() < 0.2 else 0.0,
         clock_steps_per_s=0.1 if dice.random() < 0.3 else 0.0,
         changes_per_s=0.1 if changes and not edges else 0.0,

@@ -98,7 +98,7 @@ class Truth:
     lost: set[str] = field(default_factory=set)
     """Sources whose disk is gone."""
     forgotten: set[str] = field(default_factory=set)
-    """Attempts whose INTENT a power failure took."""
+    """Attempts whose INTENT a power failure took: sent since the last sync, and in no book. They count as ε."""
     standings: dict[str, Standing] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
