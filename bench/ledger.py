@@ -27,6 +27,7 @@ from byway_ledger.stores.store import Store
 from byway_process.logs import Log as ProcessLog
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.log import Log
+from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.ship import Shipper
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -177,12 +178,14 @@ async def ship(folder: Path, log: Log, count: int) -> None:
     settings = Settings(database=str(folder / "shipped.sqlite"), socket=str(socket))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(settings, say, stop))
-        shipper = Shipper(log, f"unix:{socket}", say, first_wait_s=0.01)
+        post = LedgerPost(f"unix:{socket}")
+        shipper = Shipper(log, post, say, first_wait_s=0.01)
         shipping = tasks.create_task(shipper.run())
         began = time.perf_counter()
         assert await shipper.flush(300)
         print(f"log to ledger {count / (time.perf_counter() - began):8,.0f} records/s, both in this process")
         shipping.cancel()
+        await post.close()
         stop.set()
 
 

@@ -1,10 +1,11 @@
 """Ask a process of a running `byway up`: one GET over its unix socket, and which `up` is meant."""
 
+import contextlib
 import http.client
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,22 +14,38 @@ from byway_cli.errors import CommandError
 from byway_cli.up import layout
 
 _WITHIN_S = 10.0
+COPY_BYTES = 64 * 1024
 
 
 def ask(path: Path, url: str, **query: str | None) -> Mapping[str, Any]:
     """The JSON object that the process behind this socket answers. Raises CommandError."""
-    asked = {name: value for name, value in query.items() if value is not None}
-    target = f"{url}?{urlencode(asked)}" if asked else url
+    with _asked(path, url, query) as answer:
+        return _understood(path.stem, answer.status, answer.read())
+
+
+def copy(path: Path, url: str, to: BinaryIO, **query: str | None) -> None:
+    """What it answers, however long, as it comes. Raises CommandError; BrokenPipeError where nobody reads."""
+    with _asked(path, url, query) as answer:
+        if answer.status != 200:
+            _understood(path.stem, answer.status, answer.read())
+        while piece := answer.read1(COPY_BYTES):
+            to.write(piece)
+        to.flush()
+
+
+@contextlib.contextmanager
+def _asked(path: Path, url: str, query: Mapping[str, str | None]) -> Iterator[http.client.HTTPResponse]:
+    said = {name: value for name, value in query.items() if value is not None}
     connection = _UnixConnection(path)
     try:
-        connection.request("GET", target)
-        answer = connection.getresponse()
-        body = answer.read()
+        connection.request("GET", f"{url}?{urlencode(said)}" if said else url)
+        yield connection.getresponse()
+    except BrokenPipeError:
+        raise
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(f"{path.stem} does not answer ({error}); is `byway up` still running?") from error
     finally:
         connection.close()
-    return _understood(path.stem, answer.status, body)
 
 
 def state_of(state: Path | None, directory: Path | None, environment: Mapping[str, str]) -> Path:

@@ -23,6 +23,9 @@ KINDS: Mapping[str, str] = {
     "providerkeys": "ProviderKey",
     "providerkey": "ProviderKey",
     "pk": "ProviderKey",
+    "budgets": "Budget",
+    "budget": "Budget",
+    "bdg": "Budget",
     "accesskeys": "AccessKey",
     "accesskey": "AccessKey",
     "ak": "AccessKey",
@@ -34,7 +37,8 @@ Item = Mapping[str, Any]
 
 def get(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk), accesskeys (ak).")
+        str,
+        typer.Argument(metavar="KIND", help="modelroutes (mr), providerkeys (pk), budgets (bdg), accesskeys (ak)."),
     ],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them. [default: all]")] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="[default: all]")] = None,
@@ -62,7 +66,7 @@ def kind_of(text: str) -> str:
     kind = KINDS.get(text.lower())
     if kind is None:
         near = difflib.get_close_matches(text.lower(), KINDS, 1)
-        there = "there are modelroutes, providerkeys, accesskeys"
+        there = "there are modelroutes, providerkeys, budgets, accesskeys"
         raise CommandError(f"no kind {text!r}; " + (f"did you mean {near[0]}?" if near else there))
     return kind
 

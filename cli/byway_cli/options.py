@@ -1,6 +1,7 @@
 """The options that several commands share, said once."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,20 @@ Services = Annotated[
 AllowedCidrs = Annotated[
     list[str] | None,
     typer.Option("--allow-cidr", metavar="CIDR", help="A private network that a baseURL may lead to; repeatable."),
+]
+
+
+class UnpricedModels(StrEnum):
+    refuse = "Refuse"
+    dearest = "Dearest"
+
+
+Unpriced = Annotated[
+    UnpricedModels,
+    typer.Option(
+        "--unpriced-models",
+        help="Models that nobody priced: Budgets in US dollars refuse them, or they cost the catalogue's dearest.",
+    ),
 ]
 
 

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from byway_contract.globs import allows
+from byway_contract.money import MOST
 from byway_contract.periods import Period
 from byway_contract.records import CLOSED_EPOCH, Amount, Id, Intent, Settle
 
@@ -117,6 +118,11 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def counts(self, intent: Intent, settle: Settle) -> int:
         return weight(self.unit, self.dearest, intent, settle)
+
+    def worth(self, subject: str, now: float) -> int:
+        """What it amounts to for a subject, with the top-ups of the moment."""
+        more = sum(up.amount for up in self.top_ups if now < up.until and up.subject in (None, subject))
+        return min(self.amount + more, MOST)
 
     def same_counters(self, other: "Limit") -> bool:
         """Whether both count the same attempts on the same counters; the amount may differ."""

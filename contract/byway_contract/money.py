@@ -47,12 +47,17 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     output: int
     cache_read: int | None = None
     cache_write: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an endpoint charges: nanodollars per million tokens, `per_request` in nanodollars.
 
-    A price that is None is charged like `input` (cached reads and writes).
+    A price that is None is charged like `input` (what is sent) or like `output` (what is made).
     """
 
     input: int
@@ -62,10 +67,15 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     per_request: int = 0
     tiers: tuple[Tier, ...] = ()
     """Rising by `above_prompt_tokens`; the last one that applies holds for the whole request."""
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
 
     @property
     def free(self) -> bool:
-        return not (self.input or self.output or self.per_request or self.cache_read or self.cache_write)
+        return not (self.per_request or _costs(self) or any(map(_costs, self.tiers)))
 
     @property
     def weight(self) -> int:
@@ -79,8 +89,8 @@ FREE = Price(input=0, output=0)
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens of one completed run.
 
-    `prompt` includes `cached` and `cache_write`, and `completion` includes `reasoning`, as in OpenAI's usage;
-    dialects that count otherwise convert before they get here.
+    `prompt` includes all that was sent, cached, written, audio and image, and `completion` all that was made,
+    reasoning, audio and image, as in OpenAI's usage; dialects that count otherwise convert before they get here.
     """
 
     prompt: int = 0
@@ -88,6 +98,22 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cached: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    audio_prompt: int = 0
+    audio_completion: int = 0
+    image_prompt: int = 0
+    image_completion: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """No part is negative or more than its whole. Of audio and images a part may be cached as well."""
+        prompt, completion, cached, written = self.prompt, self.completion, self.cached, self.cache_write
+        if cached < 0 or written < 0 or cached + written > prompt or not 0 <= self.reasoning <= completion:
+            return False
+        audio, drawn = self.audio_prompt, self.image_prompt
+        said, painted = self.audio_completion, self.image_completion
+        if not (audio or drawn or said or painted):
+            return True
+        return min(audio, drawn, said, painted) >= 0 and audio + drawn <= prompt and said + painted <= completion
 
 
 class Cost(msgspec.Struct, frozen=True, gc=False):
@@ -101,36 +127,26 @@ class Cost(msgspec.Struct, frozen=True, gc=False):
 def cost(usage: Usage, price: Price) -> Cost:
     """What one completed run costs, in nanodollars, rounded half up once.
 
-    Cached tokens are charged at the cached price only.
+    Every token is charged once: what was cached or written as that, of the rest what is known to be audio or image
+    as that. Nobody says which of the audio tokens were cached, so as few as possible are taken to be.
     Raises ValueError if more tokens were cached or written than sent, or a count is negative.
     """
-    cached, written = usage.cached, usage.cache_write
-    plain = usage.prompt - cached - written
-    if plain < 0 or cached < 0 or written < 0 or usage.completion < 0:
+    if not usage.adds_up:
         raise ValueError(f"token counts do not add up: {usage}")
     rates = _rates(usage.prompt, price) if price.tiers else price
-    prompt = plain * rates.input
-    if cached:
-        prompt += cached * (rates.input if rates.cache_read is None else rates.cache_read)
-    if written:
-        prompt += written * (rates.input if rates.cache_write is None else rates.cache_write)
-    completion = usage.completion * rates.output
+    prompt, completion = _of_prompt(usage, rates), _of_completion(usage, rates)
     total = prompt + completion + price.per_request * MILLION
     return Cost((total + HALF) // MILLION, (prompt + HALF) // MILLION, (completion + HALF) // MILLION)
 
 
-def dearest_cost(price: Price, prompt: int, completion: int) -> int:
-    """The most that a run of at most so many tokens can cost, in nanodollars, rounded up.
-
-    Whichever tier its prompt falls into, and whether all of it is read from a cache, written to one, or neither.
-    """
-    tiers = [tier for tier in price.tiers if prompt > tier.above_prompt_tokens]
-    worst = max(_most(rates, prompt, completion) for rates in (price, *tiers))
-    return min(-(-worst // MILLION) + price.per_request, MOST)
-
-
-def _most(rates: Price | Tier, prompt: int, completion: int) -> int:
-    return prompt * max(rates.input, rates.cache_read or 0, rates.cache_write or 0) + completion * rates.output
+def dearest_cost(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
+    """The most that any run can cost with no more tokens than these: each at the dearest rate that it may have."""
+    most = prompt_tokens * _dearest_input(price) + completion_tokens * _dearest_output(price)
+    for tier in price.tiers:
+        if prompt_tokens > tier.above_prompt_tokens:
+            of_tier = prompt_tokens * _dearest_input(tier) + completion_tokens * _dearest_output(tier)
+            most = max(most, of_tier)
+    return (most + price.per_request * MILLION + HALF) // MILLION
 
 
 def _rates(prompt_tokens: int, price: Price) -> Price | Tier:
@@ -139,3 +155,54 @@ def _rates(prompt_tokens: int, price: Price) -> Price | Tier:
         if prompt_tokens > tier.above_prompt_tokens:
             rates = tier
     return rates
+
+
+def _of_prompt(usage: Usage, rates: Price | Tier) -> int:
+    cached, written, rate = usage.cached, usage.cache_write, rates.input
+    plain = usage.prompt - cached - written
+    amount = 0
+    if cached:
+        amount += cached * (rate if rates.cache_read is None else rates.cache_read)
+    if written:
+        amount += written * (rate if rates.cache_write is None else rates.cache_write)
+    if usage.audio_prompt or usage.image_prompt:
+        audio = min(usage.audio_prompt, plain)
+        image = min(usage.image_prompt, plain - audio)
+        plain -= audio + image
+        amount += audio * (rate if rates.audio_input is None else rates.audio_input)
+        amount += image * (rate if rates.image_input is None else rates.image_input)
+    return amount + plain * rate
+
+
+def _of_completion(usage: Usage, rates: Price | Tier) -> int:
+    plain, rate, amount = usage.completion, rates.output, 0
+    if usage.reasoning and rates.reasoning is not None:
+        plain -= usage.reasoning
+        amount += usage.reasoning * rates.reasoning
+    if usage.audio_completion or usage.image_completion:
+        audio = min(usage.audio_completion, plain)
+        image = min(usage.image_completion, plain - audio)
+        plain -= audio + image
+        amount += audio * (rate if rates.audio_output is None else rates.audio_output)
+        amount += image * (rate if rates.image_output is None else rates.image_output)
+    return amount + plain * rate
+
+
+def _dearest_input(rates: Price | Tier) -> int:
+    others = (rates.cache_read, rates.cache_write, rates.audio_input, rates.image_input)
+    return _dearest(rates.input, others)
+
+
+def _dearest_output(rates: Price | Tier) -> int:
+    return _dearest(rates.output, (rates.reasoning, rates.audio_output, rates.image_output))
+
+
+def _dearest(most: int, others: tuple[int | None, ...]) -> int:
+    for rate in others:
+        if rate is not None and rate > most:
+            most = rate
+    return most
+
+
+def _costs(rates: Price | Tier) -> bool:
+    return bool(_dearest_input(rates) or _dearest_output(rates))

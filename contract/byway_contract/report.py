@@ -86,3 +86,5 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """By `namespace/name`; only those that something was held against."""
     ledger: bool = True
     """Whether the ledger answers."""
+    valkey: bool = True
+    """Whether Valkey does, where the proxy has one: else it keeps to its share of every limit of a minute."""

@@ -65,6 +65,9 @@ class Account(_Object, frozen=True):
     """Namespaces beside its own that may use it; `*` is all."""
     max_concurrent: Count | None = None
     """For the whole fleet."""
+    requests_per_minute: Count | None = None
+    """For the whole fleet, as is the next."""
+    tokens_per_minute: Count | None = None
     may_train: bool = True
     retention_days: Count | None = None
     """None: unknown, which counts as for ever."""

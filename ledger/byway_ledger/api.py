@@ -2,8 +2,9 @@
 
 POST /v1/usage       a batch         200 booked · 400 no batch · 403 another's log · 409 gap, fenced, forked
                                      503, 507 not now
-GET  /v1/usage       sums            ?by=route,day&since=…&until=…&limit=…
-GET  /v1/attempts    of a request    ?request=gen-…
+GET  /v1/usage       sums            ?by=route,day&since=…&until=…&limit=…&namespace=…
+GET  /v1/attempts    of a request    ?request=gen-…&namespace=…
+GET  /v1/focus       CSV, by day     ?since=…&until=…
 GET  /healthz /readyz /metrics
 and those of limits and grants: see `grants_api`
 
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
-from byway_contract.activity import ATTEMPTS_PATH, Attempts
+from byway_contract.activity import ATTEMPTS_PATH, FOCUS_PATH, Attempts
 from byway_contract.records import (
     CLOSED_EPOCH,
     MOST_RECORDS,
@@ -33,9 +34,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from byway_ledger.answers import answer, error_answer, explained, foreign_answer
 from byway_ledger.books import Foreign
+from byway_ledger.export import exported
 from byway_ledger.figures import Figures, Scraped
 from byway_ledger.grants_api import GrantsApi
-from byway_ledger.question import NoQuestion, question
+from byway_ledger.question import NoQuestion, question, span
 from byway_ledger.stores.store import Done, Store, StoreError, StoreFull
 
 # A thousand records of the longest kind a proxy writes.
@@ -65,6 +67,7 @@ class Api:
                 web.post(USAGE_PATH, self.take),
                 web.get(USAGE_PATH, self.sums),
                 web.get(ATTEMPTS_PATH, self.attempts),
+                web.get(FOCUS_PATH, self.focus),
                 *self.grants.routes(),
                 *self.admin(),
             ]
@@ -145,7 +148,21 @@ class Api:
         name = request.query.get("request", "")
         if not name:
             return error_answer(400, "request: want the id of a generation, as in ?request=gen-…")
-        return answer(200, Attempts(await self._store.attempts(name)))
+        return answer(200, Attempts(await self._store.attempts(name, request.query.get("namespace"))))
+
+    async def focus(self, request: web.Request) -> web.StreamResponse:
+        try:
+            since, until = span(request.query)
+        except NoQuestion as error:
+            return error_answer(400, str(error))
+        first = await anext(pieces := exported(self._store, since, until, self._now()))
+        told = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
+        await told.prepare(request)
+        await told.write(first)
+        async for piece in pieces:
+            await told.write(piece)
+        await told.write_eof()
+        return told
 
     async def _healthy(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -16,6 +16,7 @@ from byway_process.tls import LOOK_EVERY_S, ServerTls
 from byway_ledger.api import Api
 from byway_ledger.door import Door
 from byway_ledger.guard import Guard
+from byway_ledger.keeping import LEAST_DAYS, MOST_DAYS, Keeping
 from byway_ledger.keys import Keys
 from byway_ledger.shared_keys import LOOK_EVERY_S as SHARED_EVERY_S
 from byway_ledger.shared_keys import SharedKeys
@@ -49,6 +50,10 @@ class Settings(msgspec.Struct, frozen=True):
     """How long requests under way may take when the process is asked to end."""
     answer_within_s: float = 10.0
     """How long the books may be searched for one question."""
+    keep_days: int = 400
+    """How long each attempt is kept, at least 40; older ones become sums of their days."""
+    keep_rollups_days: int = 0
+    """How long those sums are kept, at least while there is no limit for a lifetime; 0: for ever."""
     log_level: Level = "info"
     """`debug`, `info`, `warning` or `error`."""
 
@@ -63,6 +68,16 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         _check_door(settings)
     if settings.admin:
         address_of("BYWAY_ADMIN", settings.admin)
+    if not LEAST_DAYS <= settings.keep_days <= MOST_DAYS:
+        raise SettingsError(
+            f"BYWAY_KEEP_DAYS: want {LEAST_DAYS} to {MOST_DAYS}, not {settings.keep_days}; a month's limit, and the"
+            " activity of 30 days, are told from the attempts themselves"
+        )
+    if settings.keep_rollups_days and not settings.keep_days < settings.keep_rollups_days <= MOST_DAYS:
+        raise SettingsError(
+            f"BYWAY_KEEP_ROLLUPS_DAYS: want 0, or more than BYWAY_KEEP_DAYS ({settings.keep_days}) and at most"
+            f" {MOST_DAYS}, not {settings.keep_rollups_days}"
+        )
     return settings
 
 
@@ -91,7 +106,10 @@ async def serve(settings: Settings, log: Log, stop: asyncio.Event, look_every_s:
         quieten_gc()
         log.info("the ledger serves", database=_shown(settings.database), listening=where)
         async with asyncio.TaskGroup() as tasks:
-            watching = [tasks.create_task(tls.watch(look_every_s))] if tls is not None else []
+            keeping = Keeping(store, log, settings.keep_days, settings.keep_rollups_days or None)
+            watching = [tasks.create_task(keeping.run())]
+            if tls is not None:
+                watching.append(tasks.create_task(tls.watch(look_every_s)))
             if tls is not None and shared is not None:
                 watching.append(tasks.create_task(shared.watch(min(look_every_s, SHARED_EVERY_S))))
             await stop.wait()

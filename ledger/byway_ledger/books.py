@@ -53,6 +53,7 @@ class Known:
     ended: bool
     intent: Intent | None = None
     """As much of it as decides which limits it counts for."""
+    list_price: Price | None = None
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,13 @@ def asked(take: Take) -> list[str]:
     return list({record.attempt: None for record in records if isinstance(record, Intent | Settle)})
 
 
-def forked(take: Take, known: Mapping[str, Known]) -> Forked | None:
-    """Whether the source has told us other records under these numbers before."""
+def forked(take: Take, known: Mapping[str, Known], forgotten_before: float = 0.0) -> Forked | None:
+    """Whether the source has told us other records under these numbers before.
+
+    Of attempts that began before `forgotten_before` nobody knows the names any more.
+    """
     for number, record in enumerate(take.skipped):
-        if isinstance(record, Intent) and record.attempt not in known:
+        if isinstance(record, Intent) and record.attempt not in known and record.at >= forgotten_before:
             return Forked(take.skipped_from + number)
     return None
 
@@ -148,22 +152,27 @@ def _open(made: Entries, intent: Intent, known: Mapping[str, Known]) -> None:
 def _complete(made: Entries, settle: Settle, known: Mapping[str, Known]) -> None:
     attempt, row = settle.attempt, made.rows.get(settle.attempt)
     if row is not None and row.settle is None:
-        made.rows[attempt] = Row(row.intent, settle, flag_of(row.intent.price, settle))
+        flag = flag_of(row.intent.price, settle, row.intent.list_price)
+        made.rows[attempt] = Row(row.intent, settle, flag)
     elif row is None and attempt not in known:
         made.rows[attempt] = Row(_unknown(settle), settle, "orphan")
     elif row is None and not known[attempt].ended and attempt not in made.completions:
-        made.completions[attempt] = Completion(settle, flag_of(known[attempt].price, settle))
+        flag = flag_of(known[attempt].price, settle, known[attempt].list_price)
+        made.completions[attempt] = Completion(settle, flag)
     else:
         made.ignored += 1
 
 
-def flag_of(price: Price | None, settle: Settle) -> str:
-    """`usage`: the tokens do not add up; `cost`: it costs something else by its own price; or nothing."""
+def flag_of(price: Price | None, settle: Settle, list_price: Price | None = None) -> str:
+    """`usage`: the tokens do not add up; `cost`: it costs something else by its own prices; or nothing."""
     try:
         cost = owed(price, settle.usage, settle.usage_from)
+        reckoned = owed(list_price, settle.usage, settle.usage_from)
     except ValueError:
         return "usage"
-    return "" if cost == settle.cost and settle.billed <= settle.cost else "cost"
+    # What is not billed is not reckoned either; what is billed at nothing may be.
+    right = settle.reckoned == reckoned or (not settle.reckoned and not settle.billed)
+    return "" if cost == settle.cost and settle.billed <= settle.cost and right else "cost"
 
 
 def _unknown(settle: Settle) -> Intent:

@@ -1,6 +1,7 @@
 """Who may do what over TLS. Decided from what is shown; no I/O.
 
     POST /v1/usage /v1/grants /v1/hello
+    GET  /v1/usage /v1/attempts /v1/counters, with a token
                      a proxy: a token of our audience, of the proxies' ServiceAccount, bound to a pod
     everything else  the operator: a client certificate of our authority, in its name
 

@@ -130,12 +130,6 @@ def _goes_on(before: Limit | None, limit: Limit) -> bool:
     return before is not None and before.same_counters(limit)
 
 
-def worth(limit: Limit, subject: str, now: float) -> int:
-    """What a limit amounts to, with the top-ups of the moment."""
-    more = sum(up.amount for up in limit.top_ups if now < up.until and up.subject in (None, subject))
-    return min(limit.amount + more, MOST)
-
-
 def current(limit: Limit, now: float, latest: Window | None) -> Window:
     """The window to give from. A ledger's clock that is set back never opens a closed one again."""
     shown = window(limit.period, limit.time_zone, now)
@@ -153,16 +147,19 @@ def give(want: Want, left: int, proxies: int, holds: int) -> int:
     return max(want.need, min(want.want, share, left))
 
 
-def granted(want: Want, grant: Grant, end: int | None, now: float) -> Granted:
+def granted(want: Want, grant: Grant, counter: Counter, amount: int, now: float) -> Granted:
+    """`counter`: with the grant in it; `amount`: what the limit is worth."""
     exact = grant.amount <= want.need
     return Granted(
         grant=grant.id,
         limit=grant.limit,
         amount=grant.amount,
-        use_for_s=use_for(end, now),
+        use_for_s=use_for(counter.end, now),
         start=grant.start,
         low_water=0 if exact else grant.amount // 2,
         subject=grant.subject,
+        limited=amount,
+        used=min(MOST, counter.used),
     )
 
 
@@ -198,7 +195,7 @@ def _recalled(counter: Counter, rules_in_force: Rules, now: float) -> bool:
     limit = rules_in_force.limits.get(counter.limit)
     if limit is None or counter.wanted_until > now or (counter.end is not None and counter.end <= now):
         return True
-    return counter.used > worth(limit, counter.subject, now)
+    return counter.used > limit.worth(counter.subject, now)
 
 
 @dataclass(frozen=True)
@@ -296,8 +293,11 @@ def _count_drawn(books: Posting, legs: Mapping[Key, int], one: Ended, limit: Lim
             metered=counter.metered + (key == first),
         )
     if row:
+        # Its hold was too small, and nothing free was left beside it.
         counter = books.counters[first]
-        books.counters[first] = replace(counter, spent=min(MOST, counter.spent + row))
+        books.counters[first] = replace(
+            counter, spent=min(MOST, counter.spent + row), overrun=min(MOST, counter.overrun + row)
+        )
 
 
 def _count_undrawn(books: Posting, key: Key, one: Ended, limit: Limit) -> None:
@@ -369,7 +369,7 @@ def decide(
         if limit is None or key is None:
             refused.append(Denied(want.limit, "unknown", want.subject))
             continue
-        counter, amount = books[key], worth(limit, want.subject, now)
+        counter, amount = books[key], limit.worth(want.subject, now)
         size = give(want, counter.left(amount), asker.proxies, holds.get(key, 0))
         if not size:
             refused.append(denied(want, counter, amount, holds.get(key, 0)))
@@ -379,7 +379,7 @@ def decide(
             continue
         grant = Grant(mint(), asker.source, asker.epoch, *key, amount=size, rest=size)
         made.append(grant)
-        given.append(granted(want, grant, counter.end, now))
         holds[key] = holds.get(key, 0) + size
         books[key] = replace(counter, reserved=counter.reserved + size)
+        given.append(granted(want, grant, books[key], amount, now))
     return Decided(tuple(given), tuple(refused), tuple(made), books)

@@ -2,7 +2,8 @@
 
 PUT  /v1/limits         the operator    200 in force · 400 no limits · 409 stale
 POST /v1/close-source   the operator    200 with what is unaccounted
-GET  /v1/counters       the operator    ?limit=…
+GET  /v1/counters       the operator    ?limit=…&open=true: of windows that are not over
+                        and proxies     ?of=LIMIT%0ASUBJECT&of=…: where these stand now
 POST /v1/grants         proxies         200 given and denied · 403 another's log · 409 fenced, answered
 POST /v1/hello          proxies         200 · 403 · 409 fenced, gap
 
@@ -38,12 +39,12 @@ from byway_ledger.answers import answer, error_answer, foreign_answer
 from byway_ledger.books import Foreign
 from byway_ledger.figures import Figures
 from byway_ledger.grants import Counter as Counted
-from byway_ledger.grants import Rules, worth
+from byway_ledger.grants import Rules
+from byway_ledger.question import NoQuestion, named
 from byway_ledger.stores.store import Store, StoreError, StoreFull
 
 # Each waits for a commit of some milliseconds; a proxy that is told 503 asks again under the same number.
 MOST_WAITING = 256
-MOST_COUNTERS = 100_000
 
 T = TypeVar("T")
 
@@ -112,11 +113,15 @@ class GrantsApi:
         return _told(done)
 
     async def counters(self, request: web.Request) -> web.Response:
-        asked = request.query.get("limit", "10000")
-        if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked[:9]) <= MOST_COUNTERS:
-            return error_answer(400, f"limit: want a number from 1 to {MOST_COUNTERS}, not {asked[:20]!r}")
-        rules, found, more = await self._store.counters(int(asked))
-        now = self._now()
+        try:
+            asked = named(request.query.items())
+        except NoQuestion as error:
+            return error_answer(400, str(error))
+        now, more = self._now(), False
+        if asked.names:
+            rules, found = await self._store.counters_of(asked.names, now)
+        else:
+            rules, found, more = await self._store.counters(asked.most, now if asked.open else 0.0)
         return answer(200, Counters([_shown(one, rules, now) for one in found], rules.hash, more))
 
     async def _done(self, work: Callable[[], Awaitable[T]]) -> T | web.Response:
@@ -153,7 +158,7 @@ def _shown(one: Counted, rules: Rules, now: float) -> Counter:
         subject=one.subject,
         start=one.start,
         end=one.end,
-        amount=None if limit is None else worth(limit, one.subject, now),
+        amount=None if limit is None else limit.worth(one.subject, now),
         spent=one.spent + one.extra,
         reserved=one.reserved,
         stranded=one.stranded,

@@ -3,7 +3,8 @@
 POST /v1/usage /v1/grants /v1/hello     proxies       401, 403 with what to show · 503 before the first keys
 PUT  /v1/keys                           the operator  204 · 400 no keys for us · 507 believed, but not kept
 PUT  /v1/limits  POST /v1/close-source  the operator
-GET  /v1/usage /v1/attempts /v1/counters  the operator
+GET  /v1/usage /v1/attempts /v1/counters  the operator, and proxies for their callers, who see their own alone
+GET  /v1/focus                          the operator
 
 Health and metrics are elsewhere (`BYWAY_ADMIN`). A ledger without keys is ready all the same: it is by being
 reachable that it gets them.
@@ -13,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
-from byway_contract.activity import ATTEMPTS_PATH
+from byway_contract.activity import ATTEMPTS_PATH, FOCUS_PATH
 from byway_contract.grants import CLOSE_PATH, COUNTERS_PATH, GRANTS_PATH, HELLO_PATH, LIMITS_PATH
 from byway_contract.records import KEYS_PATH, USAGE_PATH
 from byway_process.logs import Log
@@ -28,7 +29,7 @@ from byway_ledger.keys import Keys, KeysError
 SAY_AGAIN_S = 60.0
 _MOST_SAID = 64
 
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Guard:
@@ -53,19 +54,20 @@ class Guard:
             [
                 web.post(USAGE_PATH, self._proxies(self._api.take)),
                 web.put(KEYS_PATH, self._believe),
-                web.get(USAGE_PATH, self._operators(self._api.sums)),
-                web.get(ATTEMPTS_PATH, self._operators(self._api.attempts)),
+                web.get(USAGE_PATH, self._readers(self._api.sums)),
+                web.get(ATTEMPTS_PATH, self._readers(self._api.attempts)),
+                web.get(FOCUS_PATH, self._operators(self._api.focus)),
                 web.put(LIMITS_PATH, self._operators(self._api.grants.rule)),
                 web.post(CLOSE_PATH, self._operators(self._api.grants.close_source)),
-                web.get(COUNTERS_PATH, self._operators(self._api.grants.counters)),
+                web.get(COUNTERS_PATH, self._readers(self._api.grants.counters)),
                 web.post(GRANTS_PATH, self._proxies(self._api.grants.ask)),
                 web.post(HELLO_PATH, self._proxies(self._api.grants.hello)),
             ]
         )
         return app
 
-    def _proxies(self, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> _Handler:
-        async def guarded(request: web.Request) -> web.Response:
+    def _proxies(self, handler: Callable[[web.Request, str], Awaitable[web.StreamResponse]]) -> _Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
             # Before anything of the body is read.
             shown = self._door.proxy(request.headers.get(hdrs.AUTHORIZATION, ""), self._keys.verifier, self._now())
             if isinstance(shown, Denied):
@@ -75,8 +77,18 @@ class Guard:
         return guarded
 
     def _operators(self, handler: _Handler) -> _Handler:
-        async def guarded(request: web.Request) -> web.Response:
+        async def guarded(request: web.Request) -> web.StreamResponse:
             return self._stranger(request) or await handler(request)
+
+        return guarded
+
+    def _readers(self, handler: _Handler) -> _Handler:
+        """Whoever shows a token is a proxy, everybody else has to be the operator."""
+        as_operator = self._operators(handler)
+        as_proxy = self._proxies(lambda request, _: handler(request))
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            return await (as_proxy if hdrs.AUTHORIZATION in request.headers else as_operator)(request)
 
         return guarded
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,9 +15,12 @@ from byway_process.settings import SettingsError, read
 from byway_operator.api import Api, serve_on
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
+from byway_operator.compile.settings import Unpriced
 from byway_operator.cycle import Cycle
 from byway_operator.memory import Memory
+from byway_operator.push.limits import Alone, LedgerLimits
 from byway_operator.push.push import Hub
+from byway_operator.push.spending import Spending
 from byway_operator.resources.manifest import Key, Manifest
 from byway_operator.watch.folder import FolderSource
 
@@ -35,8 +38,13 @@ class Settings(msgspec.Struct, frozen=True):
     """`namespace/name:port=host:port`: where a Service is on this machine."""
     allowed_cidrs: tuple[str, ...] = ()
     """Private networks that a `baseURL` may lead to."""
+    unpriced: Unpriced = "Refuse"
+    """Models that nobody priced: `Refuse`: Budgets in US dollars refuse them; `Dearest`: they cost the catalogue's
+    dearest price."""
     namespace: str = "default"
     """Of manifests that name none; trusted, and the namespace of callers without a credential."""
+    ledger: str = ""
+    """The ledger's unix socket, to be brought what budgets amount to, and asked what is spent."""
     drain_s: float = 2.0
     log_level: Level = "info"
 
@@ -87,7 +95,8 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
     def heard() -> None:
         cycle.heard()
 
-    hub = Hub(new_term(time.time()), f"operator-{os.getpid()}", log, heard)
+    term = new_term(time.time())
+    hub = Hub(term, f"operator-{os.getpid()}", log, heard)
     hub.expect(settings.proxies)
     compile_settings = CompileSettings(
         trusted_namespaces=(settings.namespace,),
@@ -97,11 +106,17 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         allow_loopback=True,
         allowed_cidrs=settings.allowed_cidrs,
         service_addresses=addresses(settings.services),
+        unpriced=settings.unpriced,
     )
-    cycle = Cycle(source, hub, compile_settings, load(), log, good=memory.good, remember=remember)
-    runner = await serve_on(Api(cycle, hub).app(), settings.socket)
+    limits, spending = _ledgers(settings.ledger, term, log, heard)
+    cycle = Cycle(
+        source, hub, compile_settings, load(), log,
+        good=memory.good, remember=remember, bringer=limits, spending=spending,
+    )  # fmt: skip
+    parts = [limits.collect] if limits is not None else []
+    runner = await serve_on(Api(cycle, hub, *parts).app(), settings.socket)
     try:
-        running = asyncio.create_task(cycle.run())
+        running = asyncio.create_task(_turn(cycle, limits, spending))
         stopping = asyncio.create_task(stop.wait())
         quieten_gc()
         log.info("the operator serves", source=settings.source)
@@ -115,3 +130,21 @@ async def run(settings: Settings, log: Log, stop: asyncio.Event) -> None:
         await hub.drain("shutdown", settings.drain_s)
         await runner.cleanup()
         log.info("the operator ends")
+
+
+def _ledgers(
+    ledger: str, term: int, log: Log, heard: Callable[[], None]
+) -> tuple[LedgerLimits | None, Spending | None]:
+    """Who brings limits, and who asks what is spent."""
+    if not ledger:
+        return None, None
+    return LedgerLimits(ledger, None, Alone(term), log, heard), Spending(ledger, heard, log)
+
+
+async def _turn(cycle: Cycle, *parts: LedgerLimits | Spending | None) -> None:
+    """Until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        for part in parts:
+            if part is not None:
+                tasks.create_task(part.run())
+        tasks.create_task(cycle.run())

@@ -1,17 +1,18 @@
 """The operator as a process in a cluster: the Kubernetes API is its source, and where it tells.
 
     every replica   watches, compiles, answers 421 where the leader is
-    the leader      streams to the proxies, writes statuses and events, brings the ledger its keys
+    the leader      streams to the proxies, writes statuses and events, brings the ledger its keys and limits
 
 A replica that loses the Lease ends, and its next life stands by.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -25,6 +26,7 @@ from byway_operator.api import Api
 from byway_operator.app import check_cidrs
 from byway_operator.compile.catalogue.catalogue import load
 from byway_operator.compile.settings import Settings as CompileSettings
+from byway_operator.compile.settings import Unpriced
 from byway_operator.cycle import Cycle
 from byway_operator.kube.api import KubeApi, KubeError, connect
 from byway_operator.kube.elector import Elector
@@ -33,7 +35,9 @@ from byway_operator.kube.identity import TokenReviews
 from byway_operator.kube.lease import LEASE_S, Candidate, Pace
 from byway_operator.kube.ledger_keys import LedgerKeys
 from byway_operator.kube.writer import StatusWriter
+from byway_operator.push.limits import LedgerLimits
 from byway_operator.push.push import Hub
+from byway_operator.push.spending import Spending
 from byway_operator.watch.cluster import ClusterSettings, ClusterSource
 from byway_operator.watch.cluster_inventory import views
 from byway_operator.watch.issuer import issuer_of
@@ -79,8 +83,12 @@ class Settings(msgspec.Struct, frozen=True):
     """Whoever brings no credential is this namespace. Empty: 401."""
     allowed_cidrs: tuple[str, ...] = ()
     """Private addresses that a `baseURL` may lead to all the same."""
+    unpriced: Unpriced = "Refuse"
+    """Models that nobody priced: `Refuse`: Budgets in US dollars refuse them; `Dearest`: they cost the catalogue's
+    dearest price."""
     ledger: str = ""
-    """`https://host:port`, to be brought the keys that proxies' tokens are signed with."""
+    """`https://host:port`, to be brought the keys that proxies' tokens are signed with, and what budgets amount
+    to."""
     ledger_ca: str = ""
     """File of the authorities that the ledger's certificate may be of; empty: the system's."""
     kubeconfig: str = ""
@@ -107,6 +115,19 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
+@dataclass(frozen=True)
+class _Reign:
+    elector: Elector
+    hub: Hub
+
+    @property
+    def term(self) -> int | None:
+        return self.hub.term if self.elector.holds_for_s > 0 else None
+
+    def outreigned(self, term: int) -> None:
+        self.elector.outreigned(term)
+
+
 class Operator:
     """All parts of one replica. `serve` runs them."""
 
@@ -120,8 +141,9 @@ class Operator:
         account = f"{settings.namespace}/{settings.proxy_service_account}"
         identify = TokenReviews(api, settings.control_audience, account, log)
         self.hub = Hub(None, settings.pod, log, self._heard, identify=identify, standing=self.elector)
-        self.events = EventWriter(api, log, settings.pod, holds=self._holds)
-        self.writer = StatusWriter(api, log, self.events, holds=self._holds)
+        self.events = EventWriter(api, log, settings.pod, holds_for_s=self._holds_for_s)
+        self.writer = StatusWriter(api, log, self.events, holds_for_s=self._holds_for_s)
+        self.limits, self.spending = self._new_limits(), self._new_spending()
         self.cycle = Cycle(
             self._source,
             self.hub,
@@ -131,6 +153,8 @@ class Operator:
             good={},
             remember=lambda _: None,
             teller=self.writer,
+            bringer=self.limits,
+            spending=self.spending,
         )
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -143,7 +167,9 @@ class Operator:
             stream = address_of("BYWAY_LISTEN", settings.listen)
             await servers.enter_async_context(listening(stream, self.hub.routes(), tls.context))
             async with asyncio.TaskGroup() as tasks:
-                parts = self.cycle.run(), self.writer.run(), tls.watch()
+                parts = [self.cycle.run(), self.writer.run(), tls.watch()]
+                if self.limits is not None:
+                    parts.append(self.limits.run())
                 running = [tasks.create_task(part) for part in parts]
                 ends = [tasks.create_task(stop.wait()), tasks.create_task(self._reign())]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -159,16 +185,34 @@ class Operator:
         quieten_gc()
         await self.elector.win()
         async with asyncio.TaskGroup() as tasks:
-            bringing = tasks.create_task(self._bring_keys())
+            leading = [tasks.create_task(part) for part in self._with_the_ledger()]
             await self.elector.keep()
-            bringing.cancel()
+            for task in leading:
+                task.cancel()
         self.writer.rest()
 
-    async def _bring_keys(self) -> None:
+    def _with_the_ledger(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What the leader does there."""
+        if self._settings.ledger:
+            issuer, tls = (lambda: self.cycle.world.surroundings.issuer), self._ledger_tls()
+            yield LedgerKeys(self._settings.ledger, issuer, tls, self._log).run()
+        if self.spending is not None:
+            yield self.spending.run()
+
+    def _new_limits(self) -> LedgerLimits | None:
+        if not self._settings.ledger:
+            return None
+        reign = _Reign(self.elector, self.hub)
+        return LedgerLimits(self._settings.ledger, self._ledger_tls(), reign, self._log, self._heard)
+
+    def _new_spending(self) -> Spending | None:
+        if not self._settings.ledger:
+            return None
+        return Spending(self._settings.ledger, self._heard, self._log, self._ledger_tls())
+
+    def _ledger_tls(self) -> ClientTls:
         settings = self._settings
-        if settings.ledger:
-            tls = ClientTls(settings.ledger_ca, self._log, settings.tls_cert, settings.tls_key)
-            await LedgerKeys(settings.ledger, lambda: self.cycle.world.surroundings.issuer, tls, self._log).run()
+        return ClientTls(settings.ledger_ca, self._log, settings.tls_cert, settings.tls_key)
 
     def _leads(self, term: int) -> None:
         self.hub.lead(term)
@@ -184,8 +228,8 @@ class Operator:
         await self.elector.release()
         await self.hub.drain(why, self._settings.drain_s)
 
-    def _holds(self) -> bool:
-        return self.elector.holds
+    def _holds_for_s(self) -> float:
+        return self.elector.holds_for_s
 
     def _heard(self) -> None:
         self.cycle.heard()
@@ -210,6 +254,8 @@ class Operator:
         yield CounterMetricFamily(
             "byway_kopf_restarts", "Watches that ended and were begun anew", value=self._triggers.restarts
         )
+        if self.limits is not None:
+            yield from self.limits.collect()
 
 
 @asynccontextmanager
@@ -244,4 +290,5 @@ def _compile_settings(settings: Settings) -> CompileSettings:
         anonymous_namespace=settings.anonymous_namespace or None,
         strict=False,
         allowed_cidrs=settings.allowed_cidrs,
+        unpriced=settings.unpriced,
     )

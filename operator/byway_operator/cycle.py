@@ -1,8 +1,8 @@
 """The one loop: watch → compile → push, and back: acks and reports → tell.
 
-    source --changed--> quiet --due--> read, compile --> hub.publish
-                                          ^                  |
-                        good, refusals ---+--- on_change ----+--> statuses
+    source --changed--> quiet --due--> read, compile --> limits to the ledger --> hub.publish
+                                          ^                                            |
+                        good, refusals ---+------------------ on_change ---------------+--> statuses
 
 The whole world is compiled each time: it takes milliseconds, and nothing can be forgotten.
 """
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
+from byway_contract.grants import Limit
 from byway_contract.table import decode
 from byway_process.logs import Log
 
@@ -23,9 +24,11 @@ from byway_operator.compile.settings import Settings
 from byway_operator.compile.standing import Readings
 from byway_operator.compile.verdict import Compiled, Refusal, Verdict
 from byway_operator.push.push import Hub
+from byway_operator.push.spend import Spend
 from byway_operator.quiet import Quiet
 from byway_operator.resources.manifest import CORE_KINDS, Key, Manifest, World
 from byway_operator.tell.afresh import Grounds
+from byway_operator.tell.books import Bookkeeping, Books
 from byway_operator.tell.conditions import Status
 from byway_operator.tell.events import Event, fallen_through
 from byway_operator.tell.proofs import Proofs
@@ -65,6 +68,28 @@ class Teller(Protocol):
         """Beside what statuses say."""
 
 
+class Bringer(Protocol):
+    """Who brings the ledger what budgets amount to."""
+
+    @property
+    def brought(self) -> str:
+        """Hash of the limits that the ledger took last."""
+
+    async def bring(self, limits: tuple[Limit, ...], digest: str) -> None:
+        """Until the ledger has them, or a moment is over."""
+
+
+class Asker(Protocol):
+    """Who asks the ledger what is spent."""
+
+    @property
+    def spend(self) -> Spend:
+        """What it said last."""
+
+    def hurry(self) -> None:
+        """It has other limits than before."""
+
+
 class Cycle:
     def __init__(
         self,
@@ -77,9 +102,11 @@ class Cycle:
         good: Mapping[Key, Manifest],
         remember: Callable[[Mapping[Key, Manifest]], None],
         teller: Teller | None = None,
+        bringer: Bringer | None = None,
+        spending: Asker | None = None,
     ) -> None:
         """`good` are last good forms from before; `remember` is given them whenever they may have changed."""
-        self._teller = teller
+        self._teller, self._bringer, self._spending = teller, bringer, spending
         self._source, self._hub, self._settings, self._catalogue = source, hub, settings, catalogue
         self._log, self._remember = log, remember
         self._quiet = Quiet()
@@ -94,6 +121,7 @@ class Cycle:
         self._summary = Summary()
         self._telling = Telling()
         self._proofs = Proofs()
+        self._books, self._brought = Bookkeeping(), ""
         self.world = World({})
         self.compiles = 0
         self.compile_s = 0.0
@@ -161,6 +189,8 @@ class Cycle:
             compiled = self._compile_table(world, refusals)
         self.compiles += 1
         self.compile_s = time.perf_counter() - began
+        if self._bringer is not None:
+            await self._bringer.bring(compiled.limits, compiled.limits_hash)
         self._say(world, compiled)
         if self._teller is not None and self._teller.leading:
             self._warn(self._teller, compiled)
@@ -168,6 +198,7 @@ class Cycle:
         if world.proxies is not None:
             self._hub.expect(world.proxies)
         self._proofs.know(compiled.sections, time.time())
+        self._books.know(compiled.sections, compiled.limits, compiled.limits_hash)
         self._hub.publish(compiled)
         self._settle()
         if self.begun.is_set():
@@ -216,9 +247,17 @@ class Cycle:
         self._summary = summarize(reports, self._summary, now, complete)
         self._prove(now)
         leads = self._teller is None or self._teller.leading
-        self._telling.tell(Grounds(self.verdicts, fleet, self._summary), self.world, self._good, leads, now)
+        grounds = Grounds(self.verdicts, fleet, self._summary, self._heard_of_money(now))
+        self._telling.tell(grounds, self.world, self._good, leads, now)
         if self._teller is not None:
             self._teller.tell(self.statuses, self.world)
+
+    def _heard_of_money(self, now: float) -> Books:
+        spending, brought = self._spending, self._bringer.brought if self._bringer is not None else ""
+        if brought != self._brought and spending is not None:
+            spending.hurry()
+        self._brought = brought
+        return self._books.hear(spending.spend if spending else None, self._summary.budgets, now, brought)
 
     def _warn(self, teller: Teller, compiled: Compiled) -> None:
         """Of routes that are gone, and whose names now lead elsewhere."""

@@ -4,34 +4,31 @@ import asyncio
 import contextlib
 import os
 import random
-import socket
 import time
-from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
 from aiohttp import web
-from aiohttp.web_runner import BaseSite
 from byway_contract.reach import Fence
 from byway_contract.report import Report
 from byway_contract.stream import Pod
 from byway_contract.table import Account, Egress, Table, TableError, way
-from byway_process.logs import Level, Log, adopt_library_logs
+from byway_process.logs import Log, adopt_library_logs
 from byway_process.running import quieten_gc
-from byway_process.settings import SettingsError, address_of, read
+from byway_process.settings import address_of
 from byway_process.tls import ClientTls
 
 from byway_proxy.api.admin import Admin, Explain
 from byway_proxy.api.chat import Chat
-from byway_proxy.api.key import Key
 from byway_proxy.api.metrics import Collector, Vitals
 from byway_proxy.api.models import Models
+from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
 from byway_proxy.carry.draining import Draining
-from byway_proxy.carry.job import Means, Patience
+from byway_proxy.carry.job import Means
 from byway_proxy.carry.proving import Prover
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
@@ -42,10 +39,21 @@ from byway_proxy.choose.trouble import Limits as HealthLimits
 from byway_proxy.control.control import Control, ControlSettings
 from byway_proxy.control.keep import Keep
 from byway_proxy.control.stream import Address
+from byway_proxy.listening import bound, site
+from byway_proxy.meter.asking import Asking
+from byway_proxy.meter.books import Books
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
-from byway_proxy.meter.ship import Ledger, Shipper
+from byway_proxy.meter.post import Ledger, LedgerPost
+from byway_proxy.meter.ship import Shipper
+from byway_proxy.meter.witness import Witness
+from byway_proxy.settings import Settings, patience_of, settings_from
+
+if TYPE_CHECKING:
+    from byway_proxy.meter.valkey import Valkey
+
+__all__ = ["Proxy", "Settings", "run", "settings_from"]
 
 BUILD = "byway-proxy/0.1.0"
 MIB = 1024 * 1024
@@ -53,87 +61,6 @@ MIB = 1024 * 1024
 LISTENERS = 4
 CUT_S = 1.0
 LAG_EVERY_S = 0.25
-
-
-class Settings(msgspec.Struct, frozen=True):
-    log_dir: str
-    """Where the log of attempts is kept; one proxy's alone."""
-    control: str
-    """The operator: `unix:/path/to/socket` or `https://host:port`."""
-    ledger: str
-    """The ledger: `unix:/path/to/socket` or `https://host:port`."""
-    control_token: str = ""
-    """File of the token that proves us to the operator: a projected ServiceAccount token, renewed in place."""
-    control_ca: str = ""
-    """File of the authorities that the operator's certificate may be of; empty: the system's."""
-    control_name: str = ""
-    """The name on the operator's certificate, whatever address is dialled; empty: the host of `control`."""
-    ledger_token: str = ""
-    """File of the token that proves us to the ledger, of an audience of its own."""
-    ledger_ca: str = ""
-    """File of the authorities that the ledger's certificate may be of; empty: the system's."""
-    name: str = "proxy"
-    """In a cluster, the pod's: with `pod_uid`, what the token must say too."""
-    pod_uid: str = ""
-    """The pod's, where it is one."""
-    pod_namespace: str = ""
-    """The pod's."""
-    node: str = ""
-    """Where the pod runs."""
-    zone: str = ""
-    """Where the node is."""
-    listen: str = "127.0.0.1:8080"
-    """For callers. Several proxies of one machine may share it."""
-    admin: str = "127.0.0.1:9090"
-    """Health and metrics."""
-    socket: str = ""
-    """A unix socket that explains; only this user may connect."""
-    keep: str = ""
-    """A folder on a memory-backed file system for the last good table."""
-    egress_proxy: str = ""
-    """`http://[user:password@]host:port` that providers are reached through; Services in the cluster are not."""
-    drain_s: float = 30.0
-    """How long requests under way may take when the process is asked to end."""
-    connect_s: float = 3.0
-    """For a connection to a provider, where a route says nothing; so the three that follow."""
-    first_token_s: float = 60.0
-    """Streams only: from sending to the first content."""
-    idle_s: float = 150.0
-    """Between data of an answer that has begun."""
-    request_s: float = 900.0
-    """For a whole request."""
-    comment_s: float = 10.0
-    """After so long without content a stream is opened all the same, and told to wait."""
-    blocked_s: float = 30.0
-    """How long a client may not read while we have something for it."""
-    body_mib: int = 32
-    """The largest request body."""
-    eject: bool = True
-    """Whether endpoints that keep failing are left alone for a while."""
-    report_gap_s: float = 1.0
-    """Between two reports to the operator, at least."""
-    log_level: Level = "info"
-    """`debug`, `info`, `warning` or `error`."""
-
-
-def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Raises SettingsError."""
-    settings = read(Settings, environment)
-    if settings.control.startswith("/"):
-        settings = msgspec.structs.replace(settings, control=f"unix:{settings.control}")
-    if settings.ledger.startswith("/"):
-        settings = msgspec.structs.replace(settings, ledger=f"unix:{settings.ledger}")
-    address_of("BYWAY_LISTEN", settings.listen)
-    address_of("BYWAY_ADMIN", settings.admin)
-    for room, url, token in (
-        ("CONTROL", settings.control, settings.control_token),
-        ("LEDGER", settings.ledger, settings.ledger_token),
-    ):
-        if token and not url.startswith("https://"):
-            raise SettingsError(
-                f"BYWAY_{room}_TOKEN: a token is shown over TLS only; give BYWAY_{room} as https://…"
-            )
-    return settings
 
 
 class Proxy:
@@ -146,12 +73,16 @@ class Proxy:
         self._live_since = loop.time()
         self._draining = False
         self._has_table = asyncio.Event()
-        self.serving = Serving()
+        self.serving = Serving(default_output=settings.default_output_tokens)
         self.health = Health(HealthLimits(eject=settings.eject))
         ledger = _ledger(settings, log)
+        self.post = LedgerPost(ledger)
         self.records = RecordLog(Path(settings.log_dir), build=BUILD)
         self.meter = Meter(self.records)
-        self.shipper = Shipper(self.records, ledger, log)
+        self.asking = Asking(self.meter, self.records, self.post, log, now=loop.time, wait_s=settings.grant_wait_s)
+        self.shipper = Shipper(self.records, self.post, log, on_recall=self.asking.recall)
+        self.witness = Witness(time.time)
+        self.books = Books(ledger, loop.time)
         self.tally = Tally()
         egress = egress_of(settings.egress_proxy) if settings.egress_proxy else None
         self._fence = Fence(Egress())
@@ -162,6 +93,8 @@ class Proxy:
             deadlines=self.deadlines,
             health=self.health,
             meter=self.meter,
+            asking=self.asking,
+            witness=self.witness,
             retries=RetryBudget(),
             tally=self.tally,
             dice=random.Random(),
@@ -169,7 +102,7 @@ class Proxy:
             now=loop.time,
             wall=time.time,
             random_bytes=Chance(),
-            patience=_patience(settings),
+            patience=patience_of(settings),
         )
         self.prover = Prover(
             self.client,
@@ -179,6 +112,7 @@ class Proxy:
             loop.time,
             time.time,
         )
+        self.valkey = _valkey(settings, self.means, log)
         self.control = self._new_control()
         self.server = self._new_server()
 
@@ -188,9 +122,13 @@ class Proxy:
             ending.callback(self.records.close)
             ending.callback(self.deadlines.close)
             ending.push_async_callback(self.client.close)
+            ending.push_async_callback(self.post.close)
+            ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = self.control.run(), self.shipper.run(), self.prover.run(), self._look_after_itself()
-                running = [tasks.create_task(part) for part in parts]
+                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()]
+                if self.valkey is not None:
+                    parts.append(self.valkey.run())
+                running = [tasks.create_task(part) for part in (self.control.run(), *parts)]
                 await self._listen_for_admin(ending)
                 listeners = await self._bind()
                 await self._first_table(stop)
@@ -225,6 +163,8 @@ class Proxy:
             self.health.renew(_renewed(before, table))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
+        self.witness.retain(table.budgets)
+        self.health.rates.obey(table.budgets)
         self._live_since = asyncio.get_running_loop().time()
 
     async def _drain(self, listeners: list[asyncio.Server]) -> None:
@@ -244,6 +184,8 @@ class Proxy:
         await self.means.draining.end(max(0.0, until - asyncio.get_running_loop().time()))
         await self.server.shut_down(CUT_S)
         self.meter.catch_up()
+        if not await self.asking.leave(2.0):
+            self._log.warning("the ledger does not answer; what it may have given is left for the next start")
         if not await self.shipper.flush(5.0):
             self._log.warning("records are left for the next start to ship", records=self.records.unshipped)
 
@@ -261,7 +203,7 @@ class Proxy:
             return "no table yet"
         if not self.meter.ready:
             return "the log of attempts takes none"
-        return self.shipper.stopped
+        return self.shipper.stopped or self.asking.stopped
 
     def _report(self) -> Report:
         endpoints, keys = self.health.report(self.means.now(), self.means.wall())
@@ -273,6 +215,9 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
+            budgets=self.witness.report(self.health.rates.report(self.means.now(), self.means.wall())),
+            ledger=self.asking.answers and not self.shipper.failures,
+            valkey=self.valkey is None or self.valkey.answers,
         )
 
     def _new_control(self) -> Control:
@@ -303,14 +248,13 @@ class Proxy:
         self.health.proxies = max(1, proxies)
 
     def _new_server(self) -> Server:
-        chat, models, key = Chat(self.serving, self.means), Models(self.serving), Key(self.serving)
+        chat, models = Chat(self.serving, self.means), Models(self.serving)
         return Server(
             {
                 ("POST", "/v1/chat/completions"): chat,
                 ("GET", "/v1/models"): models.all,
                 ("GET", "/v1/models/"): models.one,
-                ("GET", "/v1/key"): key,
-                ("GET", "/v1/auth/key"): key,
+                **reading(self.serving, self.books, time.time),
             },
             Limits(body_bytes=self._settings.body_mib * MIB),
             self._log,
@@ -322,7 +266,7 @@ class Proxy:
         loop = asyncio.get_running_loop()
         factory = self.server.protocol_factory
         return [
-            await loop.create_server(factory, sock=_bound(host, port), backlog=1024, start_serving=False)
+            await loop.create_server(factory, sock=bound(host, port), backlog=1024, start_serving=False)
             for _ in range(LISTENERS)
         ]
 
@@ -337,16 +281,18 @@ class Proxy:
             lag_s=lambda: self._lag_s,
             unshipped=lambda: self.records.unshipped,
             verifications=lambda: self.serving.verifications,
+            rates_refused=lambda: self.health.rates.refused,
+            valkey=lambda: self.valkey.answers if self.valkey is not None else None,
         )
         registry = Collector(self.tally, self.meter, vitals).registry()
         admin = Admin(registry, self._not_ready, lambda: self._lag_s < 5.0)
         host, port = address_of("BYWAY_ADMIN", self._settings.admin)
-        await _site(ending, admin.routes(), lambda runner: web.TCPSite(runner, host, port))
+        await site(ending, admin.routes(), lambda runner: web.TCPSite(runner, host, port))
         if self._settings.socket:
             explain = Explain(self.serving, self.health, self.means.now, self.means.dice)
             mask = os.umask(0o177)
             try:
-                await _site(ending, explain.routes(), lambda runner: web.UnixSite(runner, self._settings.socket))
+                await site(ending, explain.routes(), lambda runner: web.UnixSite(runner, self._settings.socket))
             finally:
                 os.umask(mask)
 
@@ -359,9 +305,10 @@ class Proxy:
             await asyncio.sleep(LAG_EVERY_S)
             self._lag_s = max(loop.time() - due, 0.0)
             self.meter.catch_up()
-            urgent = self.health.refusals != refusals
-            if self.meter.settled != told and (urgent or loop.time() >= tell_at):
-                told, refusals = self.meter.settled, self.health.refusals
+            said = self.health.refusals + self.witness.refusals
+            urgent = said != refusals
+            if (urgent or self.meter.settled != told) and (urgent or loop.time() >= tell_at):
+                told, refusals = self.meter.settled, said
                 # A report of thousands of endpoints is not for every second.
                 tell_at = loop.time() + max(self._settings.report_gap_s, self.health.tried / 100)
                 self.control.report_now()
@@ -400,38 +347,10 @@ def _ledger(settings: Settings, log: Log) -> Ledger:
     return Ledger(settings.ledger, settings.ledger_token or None, tls)
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(
-        connect_s=settings.connect_s,
-        first_token_s=settings.first_token_s,
-        idle_s=settings.idle_s,
-        request_s=settings.request_s,
-        comment_s=settings.comment_s,
-        blocked_s=settings.blocked_s,
-    )
+def _valkey(settings: Settings, means: Means, log: Log) -> "Valkey | None":
+    if not settings.valkey:
+        return None
+    from byway_proxy.meter.valkey import Valkey  # its client costs 20 MiB
 
-
-def _bound(host: str, port: int) -> socket.socket:
-    """Accepted connections inherit the buffers: small ones, so that a client that does not read holds little."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 * 1024)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind((host, port))
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-async def _site(
-    ending: AsyncExitStack, routes: list[web.RouteDef], site: Callable[[web.AppRunner], BaseSite]
-) -> None:
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    ending.push_async_callback(runner.cleanup)
-    await site(runner).start()
+    who = f"{settings.name}-{means.random_bytes(8).hex()}"
+    return Valkey(settings.valkey, who, means.health.rates, log, means.now)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import openai
 import pytest
+from builders.booked import booked_gateway
 from builders.gateway import Gateway, gateway, one_route
 from builders.tables import a_key, access_key
 from byway_contract.table import AccessKey, Anonymous, Identity, Table
@@ -127,7 +128,7 @@ def test_key_tells_an_app_of_its_key(tmp_path: Path) -> None:
             table = known_by(
                 one_route(a), ours(ONE, user="ci@example.com", expires=4_000_000_000), anonymous="default"
             )
-            async with gateway(tmp_path, table) as proxy:
+            async with booked_gateway(tmp_path, table) as proxy:
                 for path in ("/api/v1/key", "/v1/key", "/v1/auth/key", "/api/v1/auth/key"):
                     answer = await proxy.get(path, headers=with_key(ONE))
                     assert answer.status == 200

@@ -17,7 +17,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from typing import Any, Self
 import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from fakes.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -88,7 +88,7 @@ class ControlPlane:
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.kubeconfig = folder / "admin.kubeconfig.yaml"
         """Of a member of system:masters, who may do everything."""
         self.ca = folder / "ca.crt"
@@ -263,7 +263,7 @@ class ControlPlane:
 
     def _start(self) -> None:
         self._write_credentials()
-        etcd = f"http://127.0.0.1:{_free_port()}"
+        etcd = f"http://127.0.0.1:{free_port()}"
         urls = f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}"
         here = self.folder
         self._child("etcd", f"--data-dir={here}/etcd", "--unsafe-no-fsync", "--log-level=warn", *urls,
@@ -385,12 +385,6 @@ def _already_there() -> Iterator[None]:
     except ApiError as error:
         if error.status != 409:
             raise
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _end_with_parent(parent: int) -> Callable[[], None] | None:

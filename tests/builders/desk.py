@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fakes.machine import free_port, until
+from fakes.machine import until
+from fakes.ports import free_port
 from fakes.provider import FakeProvider
 from fakes.reply import Reply
 

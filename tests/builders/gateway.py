@@ -1,5 +1,6 @@
 """A proxy without its operator and ledger: real sockets, a real log, and the table a test gives it."""
 
+import asyncio
 import io
 import json
 import random
@@ -32,8 +33,8 @@ from byway_contract.table import (
 from byway_contract.table import decode as decode_table
 from byway_process.logs import Log
 from byway_proxy.api.chat import Chat
-from byway_proxy.api.key import Key
 from byway_proxy.api.models import Models
+from byway_proxy.api.reading import reading
 from byway_proxy.api.server import Limits, Server
 from byway_proxy.api.serving import Serving
 from byway_proxy.carry.deadlines import Deadlines
@@ -44,9 +45,14 @@ from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client
 from byway_proxy.choose.health import Health
 from byway_proxy.choose.trouble import Limits as HealthLimits
+from byway_proxy.meter.asking import Asking
+from byway_proxy.meter.books import Books
 from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.post import Ledger, LedgerPost
+from byway_proxy.meter.ship import Shipper
+from byway_proxy.meter.witness import Witness
 from canary import KEY
 from fakes.provider import FakeProvider
 
@@ -61,6 +67,7 @@ class Gateway:
     serving: Serving
     server: Server
     records: RecordLog
+    shipper: Shipper
 
     async def ask(self, model: str = "smart", headers: dict[str, str] | None = None, **fields: Any) -> "Answer":
         body = {"model": model, "messages": [{"role": "user", "content": "Say something."}], **fields}
@@ -128,17 +135,27 @@ async def gateway(
     health: HealthLimits | None = None,
     limits: Limits | None = None,
     seed: int = 1,
+    ledger: str = "",
+    ledger_within_s: float = 2.0,
     draining: Draining | None = None,
+    wait_s: float = 2.0,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     loop = get_running_loop()
+    """`ledger`: where one is; without, nothing is shipped and no budget has room."""
     records = RecordLog(folder / "log")
     log = Log("proxy", "error")
+    there = Ledger(ledger or "unix:/nowhere")
+    meter, post = Meter(records), LedgerPost(there)
+    asking = Asking(meter, records, post, log, now=loop.time, wait_s=wait_s)
+    shipper = Shipper(records, post, log, first_wait_s=0.01, longest_wait_s=0.05, on_recall=asking.recall)
     means = Means(
         client=Client(),
         deadlines=Deadlines(loop, tick_s=0.01),
         health=Health(health or HealthLimits()),
-        meter=Meter(records),
+        meter=meter,
+        asking=asking,
+        witness=Witness(time.time),
         retries=RetryBudget(),
         tally=Tally(),
         dice=random.Random(seed),
@@ -150,29 +167,35 @@ async def gateway(
     )
     serving = Serving()
     serving.swap(table)
-    models = Models(serving)
+    means.health.rates.obey(table.budgets)
+    models, books = Models(serving), Books(there, loop.time, within_s=ledger_within_s)
     server = Server(
         {
             ("POST", "/v1/chat/completions"): Chat(serving, means),
             ("GET", "/v1/models"): models.all,
             ("GET", "/v1/models/"): models.one,
-            ("GET", "/v1/key"): Key(serving),
-            ("GET", "/v1/auth/key"): Key(serving),
+            **reading(serving, books, time.time),
         },
         limits or Limits(),
         log,
     )
+    running = [loop.create_task(part.run()) for part in (asking, shipper) if ledger]
     listening = await loop.create_server(server.protocol_factory, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            yield Gateway(f"http://127.0.0.1:{port}", session, means, serving, server, records)
+            yield Gateway(f"http://127.0.0.1:{port}", session, means, serving, server, records, shipper)
     finally:
         listening.close()
         await server.shut_down(1.0)
         await means.draining.close()
         means.deadlines.close()
         await means.client.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await post.close()
+        await books.close()
         records.close()
 
 

@@ -14,9 +14,8 @@ async def kube_api(kubeconfig: Path | str) -> AsyncIterator[KubeApi]:
     """Its connections are closed when this ends, also those of calls that were cut off."""
     sockets, configuration = Sockets(), await connect(str(kubeconfig))
     tls = RESTClientObject(configuration).ssl_context
-    configuration.client_session_kwargs = {"connector": sockets.connector(tls)}
     try:
-        async with KubeApi(configuration) as api:
+        async with KubeApi(configuration, sockets.connector(tls)) as api:
             yield api
     finally:
         await sockets.end()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from byway_contract.access_key import digest_of, key_of
+from byway_contract.budget import Budget
 from byway_contract.money import Price
 from byway_contract.secret import Secret
 from byway_contract.table import (
@@ -76,6 +77,7 @@ def table(
     anonymous: str | None = None,
     authors: tuple[str, ...] = (),
     floors: list[Floor] | None = None,
+    budgets: list[Budget] | None = None,
 ) -> Table:
     """Ids are as the operator makes them: `team-a/openai`, `team-a/openai:acme/m`. `anonymous` is the namespace of
     whoever brings no credential."""
@@ -86,6 +88,7 @@ def table(
         "models": dict(models or {}),
         "policies": {"tenancy": Tenancy(trusted, authors)} | {f"floor:{n}": f for n, f in enumerate(floors or [])},
         "callers": {"anonymous": Anonymous(anonymous)} if anonymous else {},
+        "budgets": {budget.id: budget for budget in budgets or []},
         "credentials": {i: Credential(Secret(value)) for i, value in (credentials or {}).items()},
     }
     return decode({s: {i: canonical(o) for i, o in members.items()} for s, members in objects.items()})

@@ -22,7 +22,8 @@ from byway_ledger.app import serve, settings_from
 from byway_operator.kube.ledger_keys import LedgerKeys
 from byway_process.logs import Log
 from byway_process.tls import ClientTls
-from byway_proxy.meter.ship import Ledger
+from byway_proxy.meter.post import Ledger
+from fakes.ports import free_port
 
 AUDIENCE, ACCOUNT = "byway-ledger", "byway/byway-proxy"
 
@@ -43,12 +44,6 @@ def pods_token(
         bound["pod"] = {"name": pod, "uid": f"uid-{pod}"}
     usual = {"aud": [audience], "iat": now, "nbf": now, "exp": now + 3600, "kubernetes.io": bound}
     return str(Minted(by or rsa_signer(), claims(namespace, name, **{**usual, **changes})))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass

@@ -151,6 +151,34 @@ def test_usage_that_does_not_add_up_counts_as_none(usage: object) -> None:
     assert openai_answer.read_usage(Raw(json.dumps(usage).encode())) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "usage"),
+    [
+        ({"prompt_tokens_details": {"audio_tokens": 6, "image_tokens": 2}}, Usage(10, 8, 0, 0, 0, 6, 0, 2, 0)),
+        ({"completion_tokens_details": {"audio_tokens": 3, "image_tokens": 99}}, Usage(10, 8, 0, 0, 0, 0, 3, 0, 5)),
+        ({"completion_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 18}, Usage(10, 8, reasoning=5)),
+        # xAI counts what was thought beside the completion; the total tells.
+        ({"completion_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 23}, Usage(10, 13, reasoning=5)),
+        ({"prompt_tokens_details": {"cached_tokens": 99, "audio_tokens": -1}}, Usage(10, 8, 10)),
+    ],
+)
+def test_every_kind_of_token_is_read_and_none_is_more_than_the_whole(said: dict[str, Any], usage: Usage) -> None:
+    raw = json.dumps({"prompt_tokens": 10, "completion_tokens": 8, **said}).encode()
+    read = openai_answer.read_usage(Raw(raw))
+    assert read == usage
+    assert read.adds_up
+
+
+def test_audio_and_images_are_told_where_there_are_any() -> None:
+    told = json.loads(usage_bytes(Usage(10, 8, 0, 0, 2, 6, 3, 2, 1), None, 0, False))
+    assert told["prompt_tokens_details"] == {
+        "cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 6, "image_tokens": 2}  # fmt: skip
+    assert told["completion_tokens_details"] == {"reasoning_tokens": 2, "audio_tokens": 3, "image_tokens": 1}
+    plain = json.loads(usage_bytes(Usage(1, 1), None, 0, False))
+    assert plain["prompt_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0}
+    assert plain["completion_tokens_details"] == {"reasoning_tokens": 0}
+
+
 def chunk(delta: dict[str, Any], finish: str | None = None, first: bool = False, **more: Any) -> bytes:
     """llama.cpp puts `choices` first, OpenAI last; either way the rest of a stream's chunks is alike."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}

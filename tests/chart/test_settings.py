@@ -20,14 +20,15 @@ ALL = (
     "anonymousNamespace=guests",
     "allowedCIDRs={10.0.0.0/8,fd00::/8}",
     "proxy.egressProxy.existingSecret=egress",
+    "proxy.valkey.existingSecret=valkey",
 )
 MODULES = {
     "operator": "byway_operator.cluster_app",
-    "proxy": "byway_proxy.app",
+    "proxy": "byway_proxy.settings",
     "ledger": "byway_ledger.app",
 }
 # What Kubernetes puts in place of `valueFrom`.
-FROM_THE_POD = {"BYWAY_EGRESS_PROXY": "http://egress.test:3128"}
+FROM_THE_POD = {"BYWAY_EGRESS_PROXY": "http://egress.test:3128", "BYWAY_VALKEY": "valkey://valkey.test:6379"}
 
 
 @pytest.mark.parametrize("values", [(), ALL, ("bindAddress=::",)], ids=["default", "all", "ipv6"])

@@ -98,6 +98,7 @@ def test_a_typo_is_refused_with_its_name(typo: str) -> None:
         "operator.replicas=0",
         "image.registry=example.test/",
         "allowedCIDRs={x}",
+        "unpricedModels=Free",
         "proxy.image.digest=latest",
         "anonymousNamespace=No_Name",
         "watchNamespaces={a,a}",

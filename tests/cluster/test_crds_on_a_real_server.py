@@ -34,6 +34,42 @@ WRONG = [
         "spec.limits[0].usd: Invalid value: a Minute limit is a rate limit: requests and tokens only",
     ),
     (
+        "Budget",
+        "{limits: [{period: Month, usd: '5'}], topUps: [{name: a, period: Month, tokens: 5}]}",
+        "spec.topUps: Invalid value: a top-up raises a limit of the same period and unit",
+    ),
+    (
+        "Budget",
+        "{limits: [{period: Month, usd: '5'}], topUps: [{name: a, period: Month, usd: '0.0'}]}",
+        "spec.topUps[0].usd: Invalid value: raises nothing; leave the top-up out",
+    ),
+    (
+        "Budget",
+        "{limits: [{period: Month, usd: '5'}], topUps: [{name: a, period: Month, usd: '1', for: x}]}",
+        "spec.topUps: Invalid value: for says whose counter, and goes with per; without it there is one counter",
+    ),
+    (
+        "Budget",
+        "{limits: [{period: Month, tokens: 5}], downgrade: {model: small}}",
+        "spec.downgrade: Invalid value: downgrade needs a usd limit",
+    ),
+    (
+        "Budget",
+        "{limits: [{period: Month, usd: '5'}], enforcement: Observe, downgrade: {model: small}}",
+        "spec.downgrade: Invalid value: downgrade goes with enforcement: Enforce; a budget that only observes "
+        "changes no answer",
+    ),
+    (
+        "Budget",
+        "{limits: [{period: Month, usd: '5'}, {period: Month, tokens: 5}]}",
+        'spec.limits[1]: Duplicate value: {"period":"Month"}',
+    ),
+    (
+        "Budget",
+        "{appliesTo: {namespaces: {}}, limits: [{period: Month, usd: '5'}]}",
+        "spec.appliesTo.namespaces: Invalid value: set names or selector",
+    ),
+    (
         "ModelRoute",
         "{endpoints: [{name: eu, model: m, wieght: 1}]}",
         'strict decoding error: unknown field "spec.endpoints[0].wieght"',
@@ -149,6 +185,12 @@ def test_the_server_writes_no_default_into_a_spec(plane: ControlPlane) -> None:
     ("short", "kind", "spec", "columns"),
     [
         ("mr", "ModelRoute", ROUTE, "NAME READY ENDPOINTS TTFT PROGRAMMED AGE"),
+        (
+            "bdg",
+            "Budget",
+            "{limits: [{period: Month, usd: '5'}]}",
+            "NAME LIMIT SPENT RESERVED REMAINING RESETS ENFORCING AGE",
+        ),
         ("pk", "ProviderKey", "{provider: openai}", "NAME PROVIDER VALID MODELS LAST-USED ERRORS AGE"),
     ],
 )

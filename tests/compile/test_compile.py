@@ -95,8 +95,40 @@ def _keys(draw: st.DrawFn) -> Manifest:
     return manifest("ProviderKey", draw(_names), draw(_namespaces), **spec)
 
 
+_limits = st.lists(
+    st.sampled_from(
+        [
+            {"period": "Month", "usd": "5", "tokens": 7},
+            {"period": "Day", "usd": "0.5"},
+            {"period": "Minute", "requests": 3},
+            {"period": "Week", "usd": 5},
+        ]
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda limit: str(limit["period"]),
+)
+
+
+@st.composite
+def _budgets(draw: st.DrawFn) -> Manifest:
+    applies: dict[str, Any] = {}
+    for field in ("providerKeys", "accessKeys", "serviceAccounts"):
+        if draw(st.booleans()):
+            applies[field] = sorted(draw(st.sets(_names, min_size=1, max_size=2)))
+    if draw(st.booleans()):
+        applies["namespaces"] = {"names": sorted(draw(st.sets(_namespaces, min_size=1)))}
+    spec = {
+        "limits": draw(_limits),
+        "appliesTo": applies,
+        "timeZone": draw(st.sampled_from(["UTC", "Asia/Tokyo", "X"])),
+    }
+    return manifest("Budget", draw(_names), draw(_namespaces), draw(_ages), **spec)
+
+
 _worlds = st.lists(
-    st.one_of(_routes(), _keys(), _namespaces.map(lambda namespace: secret("a", namespace))), max_size=14
+    st.one_of(_routes(), _keys(), _budgets(), _namespaces.map(lambda namespace: secret("a", namespace))),
+    max_size=14,
 )
 _slow = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -116,6 +148,7 @@ def test_the_same_resources_in_any_order_give_the_same_bytes(
         s: list(o.items()) for s, o in first.sections.items()
     }
     assert again.verdicts == first.verdicts
+    assert (again.limits, again.limits_hash) == (first.limits, first.limits_hash)
 
 
 @_slow

@@ -86,11 +86,13 @@ def test_a_broken_floor_binds_in_its_last_good_form() -> None:
     assert bound(made)["*"].policies[0].deny_training
 
 
-def test_a_demand_that_is_not_done_is_refused_and_not_passed_over() -> None:
-    made = compiled(floor(None, {"name": "paid", "requireBudget": True}))
-    assert made.verdicts[FLOOR].accepted.reason == "NotImplemented"
-    assert "floor.floors[paid].requireBudget" in made.verdicts[FLOOR].accepted.message
-    assert bound(made)["*"].closed
+def test_a_floor_that_wants_a_budget_says_so_to_whom_it_binds() -> None:
+    paid = {"name": "paid", "namespaces": {"names": ["team-a"]}, "requireBudget": True}
+    floors = bound(compiled(floor(None, paid, PATIENTS)))
+    assert (floors["team-a"].require_budget, floors["*"].require_budget) == (True, False)
+    selected = {**paid, "namespaces": PATIENTS["namespaces"]}
+    # Whose labels nobody knows is not let off.
+    assert bound(compiled(floor(None, selected)))["*"].require_budget
 
 
 def test_a_field_that_nobody_knows_is_an_error_in_a_floor_also_behind_an_api_server() -> None:

@@ -6,6 +6,7 @@ other kinds for the compiler's other arguments:
     {kind: Settings, …}                                    as `Settings` has them
     {kind: HeldBack, manifests: […]}                       last good forms
     {kind: Broken, objects: {"ModelRoute a/b": why}}       whose file is unreadable just now
+    {kind: Namespace, metadata: {name: …, labels: …}}      what a selector chooses from
     {kind: Refused, objects: {"ModelRoute a/b": why}}      by a proxy, in its current form
 """
 
@@ -22,7 +23,7 @@ from byway_operator.compile.catalogue.catalogue import Catalogue, Written, assem
 from byway_operator.compile.compile import compile_table
 from byway_operator.compile.settings import Settings
 from byway_operator.compile.verdict import Compiled, Condition, Refusal, Verdict
-from byway_operator.resources.manifest import Key, Manifest
+from byway_operator.resources.manifest import Key, Manifest, Surroundings
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in GOLDENS.glob("*.in.yaml"))
@@ -34,6 +35,7 @@ class Case:
     held_back: dict[Key, Manifest]
     refused: Mapping[str, str]
     settings: Settings
+    surroundings: Surroundings
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +68,22 @@ def _case(path: Path) -> Case:
         for document in documents
         if document["kind"] in ("Settings", "HeldBack", "Broken", "Refused")
     }
-    world = _manifests(document for document in documents if document["kind"] not in special)
+    world = _manifests(document for document in documents if document["kind"] not in (*special, "Namespace"))
     for said, why in special.get("Broken", {}).get("objects", {}).items():
         key = next(key for key in world if str(key) == said)
         world[key] = replace(world[key], broken=why)
+    labels = {
+        document["metadata"]["name"]: document["metadata"].get("labels", {})
+        for document in documents
+        if document["kind"] == "Namespace"
+    }
     settings = {name: value for name, value in special.get("Settings", {}).items() if name != "kind"}
     return Case(
         world,
         _manifests(special.get("HeldBack", {}).get("manifests", ())),
         special.get("Refused", {}).get("objects", {}),
         msgspec.convert(settings, Settings),
+        Surroundings(labels),
     )
 
 
@@ -91,27 +99,34 @@ def _manifests(documents: Iterable[dict[str, Any]]) -> dict[Key, Manifest]:
 
 
 def _compile(case: Case, catalogue: Catalogue) -> Compiled:
+    sent = _compile_once(case, {}, catalogue)
     if not case.refused:
-        return compile_table(
-            case.world, held_back=case.held_back, refused={}, settings=case.settings, catalogue=catalogue
-        )
-    sent = compile_table(
-        case.world, held_back=case.held_back, refused={}, settings=case.settings, catalogue=catalogue
-    )
+        return sent
     refused = {
         key: Refusal(verdict.fingerprint, case.refused[str(key)])
         for key, verdict in sent.verdicts.items()
         if str(key) in case.refused
     }
+    return _compile_once(case, refused, catalogue)
+
+
+def _compile_once(case: Case, refused: Mapping[Key, Refusal], catalogue: Catalogue) -> Compiled:
     return compile_table(
-        case.world, held_back=case.held_back, refused=refused, settings=case.settings, catalogue=catalogue
+        case.world,
+        held_back=case.held_back,
+        refused=refused,
+        settings=case.settings,
+        catalogue=catalogue,
+        surroundings=case.surroundings,
     )
 
 
 def _readable(compiled: Compiled) -> dict[str, Any]:
     assert not compiled.defects
+    limits = [msgspec.to_builtins(limit) for limit in compiled.limits]
     return {
         "verdicts": {str(key): _verdict(verdict) for key, verdict in sorted(compiled.verdicts.items())},
+        **({"limits": limits} if limits else {}),
         "table": {
             section: {name: _object(section, raw) for name, raw in sorted(objects.items())}
             for section, objects in sorted(compiled.sections.items())

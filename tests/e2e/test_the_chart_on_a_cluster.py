@@ -28,6 +28,7 @@ EXAMPLES = {
     "data-policy": ("team-a", ["careful"]),
     "gitops": ("team-a", ["smart"]),
     "access-keys": ("team-a", ["smart"]),
+    "budget": ("team-a", ["smart", "small"]),
 }
 """Where each is applied, and what is called from there."""
 

@@ -22,6 +22,7 @@ CALLED = {
     "data-policy": ("careful",),
     "gitops": ("smart",),
     "access-keys": ("smart",),
+    "budget": ("smart", "small"),
 }
 """The models that each one's README promises."""
 
@@ -82,7 +83,7 @@ def _pointed_at(url: str, text: str) -> str:
 
 def _all_ready(made: Machine) -> None:
     def unready() -> list[str]:
-        items = json.loads(made.byway("get", "modelroutes,providerkeys,accesskeys", "-o", "json"))["items"]
+        items = json.loads(made.byway("get", "modelroutes,providerkeys,budgets,accesskeys", "-o", "json"))["items"]
         return [item["metadata"]["name"] for item in items if not _is_ready(item["status"]["conditions"])]
 
     until(lambda: unready() == [])

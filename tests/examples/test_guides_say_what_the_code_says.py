@@ -9,6 +9,7 @@ from builders.desk import ROOT
 from builders.guides import keep_fresh
 from byway_operator.compile.catalogue.catalogue import Catalogue, Provider, load
 from byway_operator.resources.access_key import AccessKeySpec
+from byway_operator.resources.budget import BudgetSpec
 from byway_operator.resources.common import Part
 from byway_operator.resources.model_route import ModelRouteSpec
 from byway_operator.resources.provider_key import ProviderKeySpec
@@ -28,7 +29,9 @@ def test_every_provider_is_listed(accept: bool) -> None:
     keep_fresh(GUIDES / "providers.md", "providers", lines, accept)
 
 
-@pytest.mark.parametrize("spec", [ProviderKeySpec, ModelRouteSpec, AccessKeySpec], ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize(
+    "spec", [ProviderKeySpec, ModelRouteSpec, BudgetSpec, AccessKeySpec], ids=lambda spec: spec.__name__
+)
 def test_every_field_of_a_kind_is_listed(spec: type[Part], accept: bool) -> None:
     lines = ["| field of `spec` | |", "|---|---|", *_fields(spec, "")]
     keep_fresh(GUIDES / "resources.md", f"fields of {spec.__name__.removesuffix('Spec')}", lines, accept)

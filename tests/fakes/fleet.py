@@ -24,7 +24,8 @@ import canary
 import yaml
 from builders.control_plane import Call, ControlPlane, username
 from builders.helm import fetch, of_kind, render
-from fakes.machine import free_port, opened, until
+from fakes.machine import opened, until
+from fakes.ports import free_port
 from fakes.service import Service, service
 
 SERVICE = "byway-proxy"
@@ -191,6 +192,10 @@ class Fleet:
     def said(self, name: str) -> str:
         return (self.root / f"{name}.log").read_text(errors="replace")
 
+    def all_said(self) -> str:
+        """By all of its processes, for whoever wonders why a test failed."""
+        return "\n".join(f"--- {name} said\n{self.said(name)}" for name in self.processes)
+
     # --- Asking
 
     def token(self, namespace: str, service_account: str = "app", audience: str = "byway") -> str:
@@ -278,6 +283,9 @@ def fleet(plane: ControlPlane, proxies: int = 2, operators: int = 1, **settings:
         try:
             _begin(made, proxies, operators)
             yield made
+        except BaseException:
+            print(made.all_said())
+            raise
         finally:
             seen = canary.in_processes([p.pid for p in made.processes.values() if p.poll() is None])
             made.end()
@@ -297,11 +305,7 @@ def _begin(made: Fleet, proxies: int, operators: int) -> None:
         made.operator(f"{OPERATOR}-{number}")
     for number in range(proxies):
         made.proxy(number)
-    try:
-        made.ready(*range(proxies))
-    except BaseException:
-        print(*(made.said(name) for name in made.processes), sep="\n")
-        raise
+    made.ready(*range(proxies))
 
 
 def rights(namespace: str, watched: str = "") -> str:

@@ -6,7 +6,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 import canary
 from byway_cli.up.layout import lay_out
+from fakes.ports import free_port
 
 T = TypeVar("T")
 BYWAY = Path(sys.executable).with_name("byway")
@@ -150,13 +150,6 @@ def until(condition: Callable[[], T], within_s: float = 5.0) -> T:
             return value
         assert time.monotonic() < end, f"still not so after {within_s} s"
         select.select([], [], [], 0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def opened(request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:

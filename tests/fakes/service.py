@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from queue import Queue
 
-from fakes.machine import free_port
+from fakes.ports import free_port
 
 PIECE = 64 * 1024
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from byway_contract.money import Usage
+from byway_contract.money import Price, Usage
 from byway_contract.records import Boot, Fenced, Gap, Intent, Record, Settle
 from byway_ledger.books import Entries, Known, Position, Take, asked, entries, forked, judge
 from fakes.usage import COST, PRICE, batch, intent, settle
@@ -99,6 +99,24 @@ def test_an_attempt_is_ended_once_in_a_batch() -> None:
 def test_a_cost_that_does_not_follow_from_its_own_price_is_flagged(wrong: dict[str, Any], flag: str) -> None:
     assert entries([intent("a"), settle("a", **wrong)], {}).rows["a"].flag == flag
     assert entries([settle("a", **wrong)], {"a": Known(PRICE, ended=False)}).completions["a"].flag == flag
+
+
+@pytest.mark.parametrize(
+    ("said", "flag"),
+    [
+        ({"reckoned": 2 * COST}, ""),
+        ({"reckoned": COST}, "cost"),
+        ({"reckoned": 0}, "cost"),
+        ({"reckoned": 0, "billed": 0}, ""),
+        ({"reckoned": 2 * COST, "billed": 0}, ""),
+        ({"reckoned": 1, "billed": 0}, "cost"),
+    ],
+)
+def test_what_does_not_follow_from_its_list_price_is_flagged(said: dict[str, Any], flag: str) -> None:
+    listed = Price(2 * PRICE.input, 2 * PRICE.output)
+    assert entries([intent("a", list_price=listed), settle("a", **said)], {}).rows["a"].flag == flag
+    known = {"a": Known(PRICE, ended=False, list_price=listed)}
+    assert entries([settle("a", **said)], known).completions["a"].flag == flag
 
 
 def test_money_whose_attempt_was_lost_is_booked_all_the_same() -> None:

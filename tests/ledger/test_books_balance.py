@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import ClientSession, UnixConnector
 from byway_contract.activity import Sums
 from byway_proxy.meter.log import Log
+from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.ship import Shipper
 from fakes.usage import COST, LedgerProcess, ledger_process, silent
 
@@ -22,13 +23,15 @@ from byway_contract.records import Intent
 from byway_process.logs import Log as ProcessLog
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.post import LedgerPost
+from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.ship import Shipper
 
 async def main():
     log = Log(Path(sys.argv[1]), segment_bytes=20_000, sync_every_s=0.005)
     meter = Meter(log)
     silent = ProcessLog("p", "error", io.StringIO())
-    shipper = Shipper(log, sys.argv[2], silent, first_wait_s=0.01, longest_wait_s=0.05)
+    shipper = Shipper(log, LedgerPost(sys.argv[2]), silent, first_wait_s=0.01, longest_wait_s=0.05)
     shipping = asyncio.create_task(shipper.run())
     price, usage = Price(input=150_000_000, output=600_000_000), Usage(prompt=1200, completion=80)
     number = 0
@@ -103,11 +106,12 @@ def _wait_for_more(victim: Proxy | LedgerProcess, lines: int, until: float) -> N
 async def _ship_the_rest(proxies: list[Proxy], to: str) -> None:
     for proxy in proxies:
         log = Log(proxy.folder)
-        shipper = Shipper(log, to, silent(), first_wait_s=0.01)
-        task = asyncio.create_task(shipper.run())
-        assert await shipper.flush(20.0), shipper.stopped
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with LedgerPost(to) as post:
+            shipper = Shipper(log, post, silent(), first_wait_s=0.01)
+            task = asyncio.create_task(shipper.run())
+            assert await shipper.flush(20.0), shipper.stopped
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         log.close()
 
 

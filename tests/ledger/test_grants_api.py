@@ -30,7 +30,7 @@ from fakes.grants import TEAM, ask, limit, limits
 from fakes.usage import batch, ledger_at
 
 PROXIES = {GRANTS_PATH: "POST", HELLO_PATH: "POST"}
-OPERATORS = {LIMITS_PATH: "PUT", CLOSE_PATH: "POST", COUNTERS_PATH: "GET"}
+OPERATORS = {LIMITS_PATH: "PUT", CLOSE_PATH: "POST"}
 
 
 class Talk:

@@ -22,7 +22,8 @@ from byway_contract.table import Issuer
 from byway_ledger.keys import Keys, KeysError
 from byway_process.logs import Log as ProcessLog
 from byway_proxy.meter.log import Log
-from byway_proxy.meter.ship import Ledger, Shipper
+from byway_proxy.meter.post import Ledger, LedgerPost
+from byway_proxy.meter.ship import Shipper
 from fakes.usage import COST, batch, intent, settle, until
 
 
@@ -33,13 +34,15 @@ def house(tmp_path: Path) -> House:
 
 @asynccontextmanager
 async def shipping(log: Log, to: Ledger, say: ProcessLog) -> AsyncIterator[Shipper]:
-    shipper = Shipper(log, to, say, first_wait_s=0.001, longest_wait_s=0.02)
+    post = LedgerPost(to)
+    shipper = Shipper(log, post, say, first_wait_s=0.001, longest_wait_s=0.02)
     task = asyncio.create_task(shipper.run())
     try:
         yield shipper
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await post.close()
 
 
 def write(log: Log, count: int, prefix: str) -> None:
@@ -231,7 +234,7 @@ def test_a_key_that_was_taken_out_counts_no_more(house: House, tmp_path: Path) -
     asyncio.run(story())
 
 
-def test_only_the_operator_asks_and_only_the_operator_brings_keys(house: House) -> None:
+def test_only_the_operator_brings_keys_and_takes_all_the_books_away(house: House) -> None:
     async def story() -> None:
         house.certificate("colleague", "byway-proxy.byway.svc")
         house.certificate("impostor", "byway-operator", by=trustme.CA())
@@ -239,8 +242,7 @@ def test_only_the_operator_asks_and_only_the_operator_brings_keys(house: House) 
         bearer = {"Authorization": f"Bearer {pods_token()}"}
         asked: list[tuple[str, str, dict[str, Any]]] = [
             ("PUT", KEYS_PATH, {"data": keys}),
-            ("GET", "/v1/usage?by=namespace", {}),
-            ("GET", "/v1/attempts?request=gen-1", {}),
+            ("GET", "/v1/focus", {}),
         ]
         async with house.serving():
             for verb, path, how in asked:
@@ -252,6 +254,23 @@ def test_only_the_operator_asks_and_only_the_operator_brings_keys(house: House) 
                 assert (await house.ask(verb, path, "operator", **how))[0] in (200, 204)
             for path in ("/healthz", "/metrics", "/"):
                 assert (await house.ask("GET", path, "operator"))[0] == 404
+
+    asyncio.run(story())
+
+
+def test_books_are_read_by_the_operator_and_by_proxies_for_their_callers(house: House) -> None:
+    async def story() -> None:
+        house.certificate("colleague", "byway-proxy.byway.svc")
+        bearer = {"Authorization": f"Bearer {pods_token()}"}
+        stranger = {"Authorization": f"Bearer {pods_token(account='team-a/app')}"}
+        async with house.serving(), house.operator() as operator:
+            await until(lambda: operator.brought)
+            for path in ("/v1/usage?by=namespace", "/v1/attempts?request=gen-1", "/v1/counters"):
+                for shows in ("", "colleague"):
+                    assert (await house.ask("GET", path, shows))[0] == 403
+                    assert (await house.ask("GET", path, shows, headers=stranger))[0] == 403
+                    assert (await house.ask("GET", path, shows, headers=bearer))[0] == 200
+                assert (await house.ask("GET", path, "operator"))[0] == 200
 
     asyncio.run(story())
 

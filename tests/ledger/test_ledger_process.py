@@ -16,6 +16,7 @@ from aiohttp import ClientSession, UnixConnector
 from byway_contract.activity import Sums
 from byway_contract.records import Batch, encode_batch
 from byway_proxy.meter.log import Log
+from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.ship import Shipper
 from fakes.usage import COST, LedgerProcess, batch, intent, ledger_process, settle, silent, until
 
@@ -37,7 +38,8 @@ def test_a_ledger_killed_in_the_middle_of_batches_loses_nothing_and_doubles_noth
     async def story(ledger: LedgerProcess) -> None:
         dice = random.Random(11)
         log = Log(tmp_path / "log", segment_bytes=200_000)
-        shipper = Shipper(log, ledger.to, silent(), first_wait_s=0.001, longest_wait_s=0.02)
+        post = LedgerPost(ledger.to)
+        shipper = Shipper(log, post, silent(), first_wait_s=0.001, longest_wait_s=0.02)
         task = asyncio.create_task(shipper.run())
         for kill in range(5):
             for number in range(2000):
@@ -52,6 +54,7 @@ def test_a_ledger_killed_in_the_middle_of_batches_loses_nothing_and_doubles_noth
         assert await booked(ledger) == (10_000, 10_000 * COST)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await post.close()
         log.close()
 
     with ledger_process(tmp_path) as ledger:

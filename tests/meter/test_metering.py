@@ -8,7 +8,7 @@ from byway_proxy.meter.charge import MOST_TOKENS, charge
 from byway_proxy.meter.ids import attempt_id, generation_id
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
-from fakes.usage import COST, USAGE, intent
+from fakes.usage import COST, PRICE, USAGE, intent
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -50,6 +50,15 @@ def test_what_nobody_counted_or_priced_costs_nothing() -> None:
     assert charge(intent(price=None), USAGE, "provider", answered=True, finish="stop").cost == 0
 
 
+def test_whoever_prices_its_own_key_at_nothing_is_billed_nothing_and_reckoned_all_the_same() -> None:
+    own = intent(price=Price(0, 0), list_price=PRICE)
+    charged = charge(own, USAGE, "provider", answered=True, finish="stop")
+    assert (charged.cost, charged.billed, charged.reckoned) == (0, 0, COST)
+    absorbed = charge(own, USAGE, "provider", answered=False, finish="stop")
+    assert (absorbed.billed, absorbed.reckoned) == (0, 0)
+    assert charge(intent(), USAGE, "provider", answered=True, finish="stop").reckoned == 0
+
+
 def test_more_cached_than_sent_is_made_to_add_up_and_is_no_longer_the_providers_word() -> None:
     charged = charge(intent(), Usage(prompt=10, completion=1, cached=99), "provider", answered=True, finish="stop")
     assert charged.usage == Usage(prompt=10, completion=1, cached=10)
@@ -57,7 +66,7 @@ def test_more_cached_than_sent_is_made_to_add_up_and_is_no_longer_the_providers_
 
 
 @given(
-    some.builds(Usage, *(some.integers(-(2**63), 2**63) for _ in range(5))),
+    some.builds(Usage, *(some.integers(-(2**63), 2**63) for _ in range(9))),
     some.builds(Price, some.integers(0, MOST), some.integers(0, MOST)),
     some.booleans(),
     some.sampled_from(["", "stop", "error"]),
@@ -67,7 +76,8 @@ def test_whatever_a_provider_counts_it_can_be_booked(
 ) -> None:
     charged = charge(intent(price=price), usage, "provider", answered=answered, finish=finish)
     assert 0 <= charged.billed <= charged.cost <= MOST
-    assert charged.usage.cached + charged.usage.cache_write <= charged.usage.prompt <= MOST_TOKENS
+    assert charged.usage.adds_up
+    assert charged.usage.prompt <= MOST_TOKENS
 
 
 def test_an_attempt_is_settled_exactly_once(tmp_path: Path) -> None:

@@ -9,19 +9,22 @@ from aiohttp import ClientSession, UnixConnector
 from byway_contract.activity import Sums
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.ship import Shipper
 from fakes.usage import COST, USAGE, intent, ledger_at, lossy, settle, silent, until
 
 
 @asynccontextmanager
 async def shipping(log: Log, to: str, **settings: float) -> AsyncIterator[Shipper]:
-    shipper = Shipper(log, to, silent(), **{"first_wait_s": 0.001, "longest_wait_s": 0.02, **settings})  # type: ignore[arg-type] # all are numbers
+    post = LedgerPost(to)
+    shipper = Shipper(log, post, silent(), **{"first_wait_s": 0.001, "longest_wait_s": 0.02, **settings})  # type: ignore[arg-type] # all are numbers
     task = asyncio.create_task(shipper.run())
     try:
         yield shipper
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await post.close()
 
 
 async def total(to: str) -> tuple[int, int, int]:
@@ -168,17 +171,21 @@ def test_a_copy_of_a_log_is_told_to_stop(tmp_path: Path) -> None:
                     assert await shipper.flush(5.0)
                 newer.close()
             older = Log(copy)
-            shipper = Shipper(older, to, silent())
+            post = LedgerPost(to)
+            shipper = Shipper(older, post, silent())
             await asyncio.wait_for(shipper.run(), 5.0)
             assert "has been opened elsewhere since (3)" in shipper.stopped
             assert not await shipper.flush(5.0)
+            await post.close()
             older.close()
             older = Log(copy)
             run_attempts(older, 1, "other")
             older.sync()
-            shipper = Shipper(older, to, silent())
+            post = LedgerPost(to)
+            shipper = Shipper(older, post, silent())
             await asyncio.wait_for(shipper.run(), 5.0)
             assert "other records" in shipper.stopped
+            await post.close()
             older.close()
             assert await total(to) == (4, 0, 4 * COST)
 

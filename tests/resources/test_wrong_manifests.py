@@ -313,8 +313,6 @@ UNDONE = [
     ("ProviderKey", "{provider: bedrock}", "spec.provider"),
     ("ProviderKey", "{provider: vertex, vertex: {project: a, location: eu}}", "spec.provider"),
     ("ProviderKey", "{provider: azure, azure: {resource: a, apiVersion: 2024-10-21}}", "spec.azure.apiVersion"),
-    ("ProviderKey", "{provider: openai, rateLimits: {requestsPerMinute: 5}}", "spec.rateLimits.requestsPerMinute"),
-    ("ProviderKey", "{provider: openai, rateLimits: {tokensPerMinute: 5}}", "spec.rateLimits.tokensPerMinute"),
 ]
 
 
@@ -359,12 +357,6 @@ def test_what_is_not_done_is_refused_and_never_ignored(kind: str, spec: str, fie
     rejected = rejection(manifest(kind, spec), strict)
     assert (rejected.reason, rejected.field) == ("NotImplemented", field)
     assert "not done in this version" in rejected.message
-
-
-@pytest.mark.parametrize("kind", ["Budget"])
-def test_a_kind_that_is_not_done_is_refused(kind: str) -> None:
-    rejected = rejection(manifest(kind, {}))
-    assert (rejected.reason, rejected.field) == ("NotImplemented", "kind")
 
 
 def test_several_faults_are_counted_and_the_first_on_the_page_is_told() -> None:

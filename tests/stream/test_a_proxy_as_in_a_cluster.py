@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from builders.tls_ledger import House, free_port
+from builders.tls_ledger import House
 from byway_contract.stream import Pod
 from byway_operator.push.door import Stranger
 from byway_process.logs import Log
 from byway_process.settings import SettingsError
 from byway_process.tls import ServerTls, TlsError
 from byway_proxy.app import Proxy, settings_from
+from fakes.ports import free_port
 from stream.parts import an_operator, compiled, until
 
 NAME = "byway-operator.byway.svc"

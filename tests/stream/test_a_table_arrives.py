@@ -257,8 +257,8 @@ def a_large_table(changed: str = "") -> Sections:
                 Price(220_000_000, 1_800_000_000, 20_000_000),
                 "Catalogue",
                 "2026-11-01",
-                400_000,
-                128_000,
+                context_length=400_000,
+                max_output_tokens=128_000,
                 features=("tools", "reasoning"),
             )
         )

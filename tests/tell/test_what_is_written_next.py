@@ -147,6 +147,35 @@ def test_a_start_of_two_thousand_takes_no_more_than_its_allowance() -> None:
     assert log[-1][0] == pytest.approx(195, abs=1)
 
 
+def test_what_turns_for_one_is_told_before_what_a_start_has_to_tell_of_thousands() -> None:
+    desk, start = Desk(), [(a_key(f"r{n}"), a_status()) for n in range(2000)]
+    desk.tell(*start)
+    desk.write()
+    # Somebody deletes a Secret that two of them live on; one has been told of the start, the other waits for it.
+    told, waiting = start[0][0], start[1999][0]
+    assert told in desk.api
+    assert waiting not in desk.api
+    desk.now += 1
+    turned = {told: a_status(programmed="NoProxies"), waiting: a_status(programmed="NoProxies")}
+    desk.tell(*(dict(start) | turned).items())
+    assert {key for at, key in desk.write_until(0.5)} >= turned.keys()
+
+
+def test_nor_do_thousands_that_turn_at_once_hold_up_what_turns_for_one() -> None:
+    desk, many = Desk(), [(a_key(f"r{n}"), a_status()) for n in range(300)]
+    desk.api = dict(many)
+    desk.tell(*many)
+    many = [(key, a_status(programmed="NoProxies")) for key, _ in many]
+    desk.tell(*many)
+    desk.write()
+    desk.now += 1
+    desk.tell(*many[:-1], (many[-1][0], a_status(programmed="RejectedByProxy")))
+    assert many[-1][0] in [key for _, key in desk.write_until(0.5)]
+    # And all are told in the end.
+    desk.write_until(60)
+    assert all(desk.api[key]["conditions"][1]["status"] == "False" for key, _ in many)
+
+
 def test_after_a_start_only_what_differs_is_written_and_a_persons_change_first() -> None:
     desk = Desk()
     crowd = [(a_key(f"r{n}"), a_status(generation=3)) for n in range(100)]

@@ -90,6 +90,23 @@ def test_an_event_says_who_says_it_and_of_what() -> None:
     assert len(made["message"]) == 1024
 
 
+WITHIN = ("Exceeded", "False", "WithinLimits", "there is something left of every limit")
+OUT = ("Exceeded", "True", "Exceeded", "(everyone): 10 of 10 requests spent (Day), resets at 2026-11-17T00:00:00Z")
+
+
+def test_a_budget_that_is_spent_and_one_that_has_something_left_again_are_told_once() -> None:
+    assert told(a_status(WITHIN), a_status(OUT), a_status(OUT), a_status(WITHIN)) == [
+        "Warning BudgetExceeded", "Normal BudgetAvailable",
+    ]  # fmt: skip
+    assert told(NOTHING, a_status(WITHIN)) == []
+    assert told(NOTHING, a_status(OUT)) == ["Warning BudgetExceeded"]
+
+
+def test_a_ledger_that_is_away_is_no_event_of_each_budget() -> None:
+    away = ("Enforcing", "False", "LedgerUnavailable", "no answer")
+    assert told(a_status(WITHIN), a_status(WITHIN, away), a_status(WITHIN)) == []
+
+
 GONE = Verdict(ROUTE, 3, model_names=("smart", "openai/gpt-5-mini"))
 
 

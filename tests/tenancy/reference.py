@@ -272,7 +272,8 @@ def models_of(key: ProviderKey) -> dict[str, tuple[str, int | None]]:
     name, upstream, price = key.model
     by_name = {public: (up, cost) for up, (public, cost) in listed.items()}
     said = upstream or (by_name[name][0] if name in by_name else name)
-    cost = price if price is not None else by_name[name][1] if name in by_name else None
+    known = listed[said][1] if said in listed else by_name[name][1] if name in by_name else None
+    cost = price if price is not None else known
     listed.pop(said, None)
     return {public: (up, amount) for up, (public, amount) in listed.items()} | {name: (said, cost)}
 

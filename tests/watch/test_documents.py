@@ -247,17 +247,20 @@ def test_every_field_has_its_own_line(names: list[str], blanks: int) -> None:
         assert lines[manifest.place.of(f"{path}.model").line - 1] == "    model: m"
 
 
-def test_a_folder_says_namespaces_labels_and_the_floor() -> None:
+def test_a_folder_says_namespaces_labels_the_floor_and_the_price_book() -> None:
     text = (
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a, labels: {data: patients}}\n---\n"
         'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-floor, labels: {byway.dev/floor: "true"}}\n'
         "data: {floor.yaml: 'floors: []'}\n---\n"
+        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-prices, labels: {byway.dev/price-book: "true"}}\n'
+        "data: {prices.yaml: 'prices: []'}\n---\n"
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"
     )
     reading = read_documents("a.yaml", text.encode())
     assert [str(manifest.key) for manifest in reading.manifests] == [
         "Namespace /team-a",
         "ConfigMap default/byway-floor",
+        "ConfigMap default/byway-prices",
     ]
     assert reading.passed_over == ("ConfigMap other",)
     inventory = Inventory()
@@ -266,7 +269,7 @@ def test_a_folder_says_namespaces_labels_and_the_floor() -> None:
     assert world.surroundings.namespaces == {
         "team-a": {"data": "patients", "kubernetes.io/metadata.name": "team-a"}
     }
-    assert [key.kind for key in world.manifests] == ["ConfigMap"]
+    assert [key.kind for key in world.manifests] == ["ConfigMap", "ConfigMap"]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +278,10 @@ def test_a_folder_says_namespaces_labels_and_the_floor() -> None:
         (
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-floor}\n",
             'metadata.labels: want byway.dev/floor: "true"; a cluster takes it for no floor without',
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-prices}\n",
+            'metadata.labels: want byway.dev/price-book: "true"; a cluster takes it for no price book without',
         ),
         (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: true}}\n",

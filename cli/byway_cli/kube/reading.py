@@ -1,7 +1,7 @@
 """What a person may read of what the operator compiles, and what of it he may not.
 
 Read are ModelRoutes and ProviderKeys of his namespace, of the trusted ones, and of those that these name; labels of
-these namespaces; the platform's floor. Never a Secret.
+these namespaces; the platform's floor and price book. Never a Secret.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,14 +116,15 @@ def _take(kind: str, item: Object, seen: Seen) -> None:
 
 
 async def _look_at_the_floor(api: OwnRights, seen: Seen) -> None:
+    release = seen.platform.release
     try:
-        found = await api.list_floors(seen.platform.release)
+        found = (*(await api.list_floors(release)).items, *(await api.list_price_books(release)).items)
     except KubeError as error:
         if error.status != 403:
             raise
         seen.floor_unread = True
         return
-    for item in found.items:
+    for item in found:
         manifest = Reader("ConfigMap")(item, None).manifest
         seen.manifests[manifest.key] = manifest
 

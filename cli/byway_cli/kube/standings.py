@@ -10,6 +10,8 @@ _MUST_HOLD = ("Accepted", "ResolvedRefs", "Programmed")
 """Ready is these together."""
 _OUGHT_TO_HOLD = ("Valid", "Available", "Enforcing")
 """Ready says nothing of these; False is worth knowing, Unknown is not."""
+_OUGHT_NOT_TO_HOLD = ("Exceeded",)
+"""Nor of these."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ def _wrong(item: Item) -> tuple[str, str] | None:
         bad = ("False", "Unknown") if type_ in _MUST_HOLD else ("False",)
         if found.get("status", "Unknown" if type_ in _MUST_HOLD else "True") in bad:
             return str(found.get("reason") or type_), str(found.get("message") or f"{type_} is not told")
+    for type_ in _OUGHT_NOT_TO_HOLD:
+        found = _condition(item, type_)
+        if found.get("status") == "True":
+            return str(found.get("reason") or type_), str(found.get("message") or type_)
     return None
 
 

@@ -19,7 +19,7 @@ import typer
 
 from byway_cli import asking, printing
 from byway_cli.errors import CommandError
-from byway_cli.options import AllowedCidrs, Services, allowed_cidrs, services
+from byway_cli.options import AllowedCidrs, Services, Unpriced, UnpricedModels, allowed_cidrs, services
 from byway_cli.up import layout
 from byway_cli.up.children import Children, NotReadyError, Plan
 from byway_cli.up.layout import Layout, Running, RunningProxy
@@ -39,6 +39,7 @@ def up(
     state: Annotated[Path | None, typer.Option(help="Where state is kept. [default: your state folder]")] = None,
     service: Services = None,
     allow_cidr: AllowedCidrs = None,
+    unpriced_models: Unpriced = UnpricedModels.refuse,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running answers get at the end.")] = DRAIN_S,
     log: Annotated[LogFormat, typer.Option(help="How the processes' lines are shown.")] = LogFormat.human,
 ) -> None:
@@ -51,7 +52,8 @@ def up(
     house = layout.lay_out(directory, state, os.environ)
     layout.make(house)
     with layout.held(house), _reserved(port) as chosen:
-        code = asyncio.run(_serve(Wish(directory, proxies, chosen, addresses, drain, cidrs), house, voice(log)))
+        wish = Wish(directory, proxies, chosen, addresses, drain, cidrs, unpriced_models)
+        code = asyncio.run(_serve(wish, house, voice(log)))
     raise typer.Exit(code)
 
 
@@ -66,6 +68,7 @@ class Wish:
     """`namespace/name:port` → `host:port`."""
     drain_s: float = DRAIN_S
     allowed_cidrs: tuple[str, ...] = ()
+    unpriced: UnpricedModels = UnpricedModels.refuse
 
 
 def plans(
@@ -89,7 +92,7 @@ def plans(
                 "operator", "byway_operator folder", operator, END_WITHIN_S,
                 source=wish.directory.resolve(), state=house.state / "operator",
                 proxies=wish.proxies, services=",".join(map("=".join, wish.services.items())),
-                allowed_cidrs=",".join(wish.allowed_cidrs),
+                allowed_cidrs=",".join(wish.allowed_cidrs), ledger=ledger, unpriced=wish.unpriced,
             )
         ],
         [

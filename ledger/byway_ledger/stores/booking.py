@@ -11,6 +11,7 @@ from byway_ledger.books import Entries, Foreign, Known, Take
 from byway_ledger.grants import Ended, Rules
 from byway_ledger.stores import granting, schema
 from byway_ledger.stores.granting import InForce
+from byway_ledger.stores.rollups import DAY_S
 from byway_ledger.stores.rows import intent_values, price_of, settle_values
 from byway_ledger.stores.script import Quiet, Read, Row, Script, Write
 from byway_ledger.stores.store import Done
@@ -24,8 +25,8 @@ _COMPLETE = (
     f"UPDATE attempt SET {', '.join(f'{name} = ?' for name in schema.SETTLE)} WHERE attempt = ? AND ended IS NULL"
 )
 _KNOWN = (
-    "SELECT attempt, price, ended, at, attempt_no, namespace, service_account, access_key, user_id, account,"
-    " model FROM attempt WHERE attempt AMONG"
+    "SELECT attempt, price, list_price, ended, at, attempt_no, namespace, service_account, access_key, user_id,"
+    " account, model FROM attempt WHERE attempt AMONG"
 )
 
 
@@ -35,7 +36,7 @@ def book(batch: Batch, now: float, sender: str, held: InForce) -> Script[Done | 
     if not isinstance(take, Take):
         return take
     known = yield from _known(books.asked(take))
-    if fork := books.forked(take, known):
+    if books.forked(take, known) and (fork := books.forked(take, known, (yield from _folded_before()))):
         return fork
     made = books.entries(take.records, known)
     yield Write(
@@ -61,11 +62,17 @@ def _known(attempts: Sequence[str]) -> Script[dict[str, Known]]:
 
 
 def _known_of(row: Row) -> Known:
-    _, price, ended, at, number, *who = row
+    _, price, list_price, ended, at, number, *who = row
     intent = None
     if ended is None:
         intent = msgspec.structs.replace(granting.described(who), at=float(at or 0.0), attempt_no=int(number or 0))
-    return Known(price_of(price), ended is not None, intent)
+    return Known(price_of(price), ended is not None, intent, price_of(list_price))
+
+
+def _folded_before() -> Script[float]:
+    """What began before may be a sum by now, and not known by its name any more."""
+    ((latest,),) = yield Read("SELECT MAX(at) FROM rollup")
+    return 0.0 if latest is None else float(latest) + DAY_S
 
 
 def _count(

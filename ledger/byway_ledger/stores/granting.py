@@ -34,6 +34,7 @@ from byway_ledger import grants as deciding
 from byway_ledger.books import Foreign, Position
 from byway_ledger.grants import Asker, Counter, Grant, Key, Posting, Rules
 from byway_ledger.stores.script import Quiet, Read, Row, Script, Value, Write
+from byway_ledger.stores.summing import both
 
 # A proxy that has not asked for so long does not count where shares are made.
 ACTIVE_S = 60.0
@@ -58,12 +59,8 @@ _encode = msgspec.json.Encoder().encode
 _limits = msgspec.json.Decoder(Limits).decode
 _answer = msgspec.json.Decoder(Grants).decode
 
-_SUMMED: dict[Unit, str] = {
-    "nanodollars": "COALESCE(SUM(billed), 0)",
-    "tokens": "COALESCE(SUM(CASE WHEN outcome = 'failed' THEN 0 ELSE prompt + completion END), 0)",
-    "requests": "SUM(CASE WHEN attempt_no = 1 THEN 1 ELSE 0 END)",
-}
-_WHO = "namespace, service_account, access_key, user_id, account, model"
+_SUMMED: dict[Unit, str] = {"nanodollars": "billed", "tokens": "tokens", "requests": "requests"}
+_WHO = ("namespace", "service_account", "access_key", "user_id", "account", "model")
 
 
 @dataclass
@@ -112,10 +109,11 @@ def rule(limits: Limits, now: float, held: InForce) -> Script[Limited | Stale]:
 def _open(limit: Limit, now: float) -> Script[None]:
     """Its counters say what the books have of its window; what is in grants, and what is stranded, stays."""
     around = yield from _window(limit, now)
+    amount_of = _summed(limit)
+    within = both(_WHO, (amount_of,), "at >= ? AND at < ?", of_attempts=" AND ended IS NOT NULL")
+    whole = (float(around.start), float("inf") if around.end is None else float(around.end))
     rows = yield Read(
-        f"SELECT {_WHO}, {_SUMMED[limit.unit]} FROM attempt WHERE at >= ? AND at < ? AND ended IS NOT NULL"
-        f" GROUP BY {_WHO}",
-        (float(around.start), float("inf") if around.end is None else float(around.end)),
+        f"SELECT {', '.join(_WHO)}, SUM({amount_of}) FROM ({within}) AS found GROUP BY {', '.join(_WHO)}", whole * 2
     )
     spent: dict[Key, int] = {}
     for *who, amount in rows:
@@ -126,6 +124,11 @@ def _open(limit: Limit, now: float) -> Script[None]:
     yield Write("UPDATE counter SET spent = 0 WHERE limit_id = ? AND start = ?", [(limit.id, around.start)])
     before = yield from counters(dict.fromkeys(spent, around))
     yield from moved(before, {key: replace(before[key], spent=amount) for key, amount in spent.items()})
+
+
+def _summed(limit: Limit) -> str:
+    """As `Limit.counts`, a column of `summing.SUMS`."""
+    return "dearest" if limit.dearest and limit.unit == "nanodollars" else _SUMMED[limit.unit]
 
 
 def _window(limit: Limit, now: float) -> Script[Window]:
@@ -277,12 +280,31 @@ def close_source(message: Closing, now: float) -> Script[Closed]:
     return Closed(tuple(map(_unaccounted, rows)))
 
 
-def counters_now(limit: int, held: InForce) -> Script[tuple[Rules, list[Counter], bool]]:
+def counters_now(limit: int, ends_after: float, held: InForce) -> Script[tuple[Rules, list[Counter], bool]]:
     rules = yield from in_force(held)
     rows = yield Read(
-        f"SELECT {_COUNTER} FROM counter ORDER BY start DESC, limit_id, subject LIMIT ?", (limit + 1,)
+        f"SELECT {_COUNTER} FROM counter WHERE ends IS NULL OR ends > ?"
+        " ORDER BY start DESC, limit_id, subject LIMIT ?",
+        (int(ends_after), limit + 1),
     )
     return rules, [counter_of(row) for row in rows[:limit]], len(rows) > limit
+
+
+def counters_named(
+    names: Sequence[tuple[str, str]], now: float, held: InForce
+) -> Script[tuple[Rules, list[Counter]]]:
+    """In the window of now, also where nothing has been counted in it yet."""
+    rules = yield from in_force(held)
+    windows: dict[Key, Window] = {}
+    for name, subject in names:
+        if (limit := rules.limits.get(name)) is not None:
+            around = yield from _window(limit, now)
+            windows[(name, subject, around.start)] = around
+    if not windows:
+        return rules, []
+    rows = yield Read(f"SELECT {_COUNTER} FROM counter WHERE name AMONG", among=[name_of(key) for key in windows])
+    found = {one.key: one for one in map(counter_of, rows)}
+    return rules, [found.get(key) or Counter(*key, around.end) for key, around in windows.items()]
 
 
 # --- what the transactions share, and the booking of usage with them

@@ -16,11 +16,12 @@ from byway_contract.grants import Answered, Ask, Closed, Closing, Grants, Hello,
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
 from byway_ledger.books import Foreign
+from byway_ledger.focus import Daily
 from byway_ledger.grants import Counter, Rules
-from byway_ledger.stores import booking, granting, reading, schema
+from byway_ledger.stores import booking, granting, reading, rollups, schema
 from byway_ledger.stores.granting import InForce
 from byway_ledger.stores.script import Quiet, Read, Row, Script, Step, Value, Write
-from byway_ledger.stores.store import Done, Question, StoreError, StoreFull
+from byway_ledger.stores.store import Done, Folded, Question, StoreError, StoreFull
 
 T = TypeVar("T")
 
@@ -77,14 +78,26 @@ class Postgres:
     async def close_source(self, message: Closing, now: float) -> Closed:
         return await self._write(lambda _: granting.close_source(message, now))
 
-    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
-        return await self._read(lambda: granting.counters_now(limit, InForce(Rules())))
+    async def counters(self, limit: int, ends_after: float = 0.0) -> tuple[Rules, list[Counter], bool]:
+        return await self._read(lambda: granting.counters_now(limit, ends_after, InForce(Rules())))
+
+    async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
+        return await self._read(lambda: granting.counters_named(names, now, InForce(Rules())))
 
     async def sums(self, question: Question) -> Sums:
         return await self._read(lambda: reading.sums(question, reading.POSTGRES_BY))
 
-    async def attempts(self, request: str) -> list[Attempt]:
-        return await self._read(lambda: reading.attempts(request))
+    async def daily(self, since: float, until: float, after: Daily | None, limit: int) -> list[Daily]:
+        return await self._read(lambda: reading.daily(since, until, after, limit, reading.POSTGRES_BY))
+
+    async def span(self) -> tuple[float, float] | None:
+        return await self._read(reading.span)
+
+    async def attempts(self, request: str, namespace: str | None = None) -> list[Attempt]:
+        return await self._read(lambda: reading.attempts(request, namespace))
+
+    async def fold(self, before: float, forget_before: float | None, most: int) -> Folded:
+        return await self._write(lambda held: rollups.fold(before, forget_before, most, held))
 
     async def keep(self, name: str, body: str) -> None:
         """For all ledgers of these books. Raises StoreError."""

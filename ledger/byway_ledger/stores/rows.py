@@ -27,7 +27,7 @@ def intent_values(intent: Intent) -> tuple[Value, ...]:
         intent.account,
         intent.provider,
         intent.model,
-        None if intent.price is None else _encode(intent.price).decode(),
+        _price_text(intent.price),
         intent.streamed,
         intent.attempt_no,
         intent.api,
@@ -40,6 +40,7 @@ def intent_values(intent: Intent) -> tuple[Value, ...]:
         intent.title,
         intent.user_agent,
         intent.user_id,
+        _price_text(intent.list_price),
     )
 
 
@@ -66,22 +67,31 @@ def settle_values(settle: Settle | None, flag: str) -> tuple[Value, ...]:
         settle.native_finish,
         settle.upstream_id,
         flag,
+        settle.reckoned,
+        usage.audio_prompt,
+        usage.audio_completion,
+        usage.image_prompt,
+        usage.image_completion,
     )
 
 
 def attempt_of(values: Sequence[Value]) -> Attempt:
     row = dict(zip(_NAMES, values, strict=True))
-    price = price_of(row.pop("price"))
+    price, list_price = price_of(row.pop("price")), price_of(row.pop("list_price"))
     intent = msgspec.convert(
         {name: row[name] for name in Intent.__struct_fields__ if name in row}, Intent, strict=False
     )
-    intent = msgspec.structs.replace(intent, price=price)
+    intent = msgspec.structs.replace(intent, price=price, list_price=list_price)
     if row["ended"] is None:
         return Attempt(intent)
     usage = msgspec.convert({name: row[name] for name in Usage.__struct_fields__}, Usage)
     named = {name: row[name] for name in Settle.__struct_fields__ if name in row and name != "at"}
     settle = msgspec.convert({**named, "at": row["ended"], "usage": usage}, Settle)
     return Attempt(intent, settle, str(row["flag"]))
+
+
+def _price_text(price: Price | None) -> str | None:
+    return None if price is None else _encode(price).decode()
 
 
 def price_of(text: Value) -> Price | None:

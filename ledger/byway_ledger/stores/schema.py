@@ -28,6 +28,7 @@ INTENT = (
     "title",
     "user_agent",
     "user_id",
+    "list_price",
 )
 SETTLE = (
     "ended",
@@ -48,6 +49,11 @@ SETTLE = (
     "native_finish",
     "upstream_id",
     "flag",
+    "reckoned",
+    "audio_prompt",
+    "audio_completion",
+    "image_prompt",
+    "image_completion",
 )
 
 STEPS = (
@@ -168,6 +174,43 @@ STEPS = (
         at REAL NOT NULL,
         why TEXT NOT NULL,
         PRIMARY KEY (source, limit_id, subject, start)
+    ) WITHOUT ROWID;
+    """,
+    # The defaults are for rows that have ended already; one that has not is given NULLs, as in all of these.
+    """
+    ALTER TABLE attempt ADD COLUMN list_price TEXT;
+    ALTER TABLE attempt ADD COLUMN reckoned INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN audio_prompt INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN audio_completion INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN image_prompt INTEGER DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN image_completion INTEGER DEFAULT 0;
+    """,
+    """
+    CREATE TABLE rollup (
+        name TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        namespace TEXT NOT NULL,
+        service_account TEXT NOT NULL,
+        access_key TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        route TEXT NOT NULL,
+        model TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        account TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        byok INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        answered INTEGER NOT NULL,
+        prompt INTEGER NOT NULL,
+        completion INTEGER NOT NULL,
+        cached INTEGER NOT NULL,
+        cache_write INTEGER NOT NULL,
+        reasoning INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        billed INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
+        dearest INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
 )

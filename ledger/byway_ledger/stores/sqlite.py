@@ -18,12 +18,13 @@ from byway_contract.grants import Answered, Ask, Closed, Closing, Grants, Hello,
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
 from byway_ledger.books import Foreign
+from byway_ledger.focus import Daily
 from byway_ledger.grants import Counter, Rules
-from byway_ledger.stores import booking, granting, reading
+from byway_ledger.stores import booking, granting, reading, rollups
 from byway_ledger.stores.connection import claim, opened, ours
 from byway_ledger.stores.granting import InForce
 from byway_ledger.stores.script import Quiet, Read, Row, Script, Step, Write
-from byway_ledger.stores.store import Done, Question
+from byway_ledger.stores.store import Done, Folded, Question
 
 T = TypeVar("T")
 
@@ -67,15 +68,27 @@ class SQLite:
     async def close_source(self, message: Closing, now: float) -> Closed:
         return await self._write(lambda: granting.close_source(message, now))
 
-    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
+    async def counters(self, limit: int, ends_after: float = 0.0) -> tuple[Rules, list[Counter], bool]:
         # Its own memory of the limits: it is another thread.
-        return await self._read(lambda: granting.counters_now(limit, InForce(Rules())))
+        return await self._read(lambda: granting.counters_now(limit, ends_after, InForce(Rules())))
+
+    async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
+        return await self._read(lambda: granting.counters_named(names, now, InForce(Rules())))
 
     async def sums(self, question: Question) -> Sums:
         return await self._read(lambda: reading.sums(question, reading.SQLITE_BY))
 
-    async def attempts(self, request: str) -> list[Attempt]:
-        return await self._read(lambda: reading.attempts(request))
+    async def daily(self, since: float, until: float, after: Daily | None, limit: int) -> list[Daily]:
+        return await self._read(lambda: reading.daily(since, until, after, limit, reading.SQLITE_BY))
+
+    async def span(self) -> tuple[float, float] | None:
+        return await self._read(reading.span)
+
+    async def attempts(self, request: str, namespace: str | None = None) -> list[Attempt]:
+        return await self._read(lambda: reading.attempts(request, namespace))
+
+    async def fold(self, before: float, forget_before: float | None, most: int) -> Folded:
+        return await self._write(lambda: rollups.fold(before, forget_before, most, self._limits))
 
     async def alive(self) -> None:
         await self._read(reading.alive)

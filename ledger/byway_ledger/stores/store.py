@@ -1,6 +1,6 @@
 """What the ledger asks of a store. SQLite is one; whatever passes the conformance suite is another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from byway_contract.grants import Answered, Ask, Closed, Closing, Grants, Hello,
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
 from byway_ledger.books import Foreign
+from byway_ledger.focus import Daily
 from byway_ledger.grants import Counter, Rules
 
 
@@ -32,6 +33,19 @@ class Question:
     since: float = 0.0
     until: float = float("inf")
     limit: int = 1000
+    only: tuple[tuple[By, str], ...] = ()
+    """Of attempts with these values alone."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Attempts that became sums of their days."""
+
+    attempts: int = 0
+    rollups: int = 0
+    """That were deleted, being older than they are kept."""
+    kept_for: str = ""
+    """A limit for which older ones are kept all the same."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +83,30 @@ class Store(Protocol):
     async def close_source(self, message: Closing, now: float) -> Closed:
         """Charge what a lost log held. Raises StoreError, StoreFull."""
 
-    async def counters(self, limit: int) -> tuple[Rules, list[Counter], bool]:
-        """The limits in force, their newest counters, and whether there are more. Raises StoreError."""
+    async def counters(self, limit: int, ends_after: float = 0.0) -> tuple[Rules, list[Counter], bool]:
+        """The limits in force, their newest counters of windows that end later (or never), and whether there are
+        more. Raises StoreError."""
+
+    async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
+        """Where these (limit, subject) stand in the window of now, of limits in force. Raises StoreError."""
 
     async def sums(self, question: Question) -> Sums:
         """Raises StoreError."""
 
-    async def attempts(self, request: str) -> list[Attempt]:
-        """Of one request, in the order they were made. Raises StoreError."""
+    async def daily(self, since: float, until: float, after: Daily | None, limit: int) -> list[Daily]:
+        """Sums by all that is kept of a day, in their own order: the next `limit` ones. Raises StoreError."""
+
+    async def span(self) -> tuple[float, float] | None:
+        """When the first and the last attempt began; None of empty books. Raises StoreError."""
+
+    async def attempts(self, request: str, namespace: str | None = None) -> list[Attempt]:
+        """Of one request, in the order they were made; of that namespace alone, if one is named.
+
+        Raises StoreError."""
+
+    async def fold(self, before: float, forget_before: float | None, most: int) -> Folded:
+        """Make sums of attempts that began before a day and have ended, at most so many; and forget sums of days
+        before another, unless a limit for a lifetime may be opened from them. Raises StoreError, StoreFull."""
 
     async def alive(self) -> None:
         """Raises StoreError if the books cannot be read."""

@@ -13,13 +13,15 @@ import msgspec
 from byway_contract.globs import allows
 from byway_contract.table import Account, Credential, Endpoint, Handling
 
-from byway_operator.compile import addresses, prices, secrets
+from byway_operator.compile import addresses, secrets
 from byway_operator.compile.catalogue.catalogue import Card, Catalogue, Offer, Provider
 from byway_operator.compile.faults import NotAccepted, Unresolved
+from byway_operator.compile.price_book import Place
+from byway_operator.compile.prices import AccountPrices, Priced, Prices
 from byway_operator.compile.settings import Settings
 from byway_operator.compile.verdict import Condition
 from byway_operator.resources.manifest import Key
-from byway_operator.resources.provider_key import DataHandling, KeyModel, ProviderKey
+from byway_operator.resources.provider_key import DataHandling, KeyModel, ProviderKey, RateLimits
 from byway_operator.resources.shared import FEATURE_WORDS, Capabilities
 
 _T = TypeVar("_T")
@@ -39,6 +41,7 @@ class DraftAccount:
     listed: frozenset[str]
     """All public names the account has, also those that `allowedModels` keeps back."""
     allows: Callable[[str], bool]
+    prices: AccountPrices
     missing: Condition | None = None
     trusted: bool = False
     """Whether its namespace's word counts before a floor."""
@@ -52,13 +55,14 @@ class DraftAccount:
 
     def passed_through(self, model: str) -> Endpoint:
         """An upstream model that nobody listed: only a route may name it, and nobody knows its price."""
-        priced = prices.of_account(None, None, self.account.in_cluster)
+        priced = self.prices.of(model)
         return Endpoint(
             account=self.id,
             model=model,
             upstream_model=model,
             price=priced.price,
             price_origin=priced.origin,
+            list_price=priced.list_price,
             by_name=False,
             vouched=self.trusted,
         )
@@ -75,6 +79,7 @@ def draft_account(
     settings: Settings,
     catalogue: Catalogue,
     shared_with: tuple[str, ...],
+    prices: Prices,
 ) -> DraftAccount:
     """Raises NotAccepted."""
     provider = _provider(resource.spec.provider, catalogue)
@@ -91,7 +96,9 @@ def draft_account(
             credential = Credential(secrets.credential(resource.spec.secret_ref, key.namespace, held))
         except Unresolved as unresolved:
             missing = missing or unresolved.condition
-    endpoints = _endpoints(key, resource, provider, catalogue)
+    at = Place(provider.slug, account_id(key))
+    priced = AccountPrices(prices, at, trusted, resource.spec.service_ref is not None)
+    endpoints = _endpoints(key, resource, provider, catalogue, priced)
     if not trusted:
         endpoints = {name: _vouched(name, one, resource, catalogue) for name, one in endpoints.items()}
     allowed = allows(resource.spec.allowed_models)
@@ -103,6 +110,7 @@ def draft_account(
         upstreams={endpoint.upstream_model: name for name, endpoint in endpoints.items()},
         listed=frozenset(endpoints),
         allows=allowed,
+        prices=priced,
         missing=missing,
         trusted=trusted,
     )
@@ -142,6 +150,7 @@ def _account(
     nameless = provider.slug.endswith("-compatible")
     promised = _promised(resource, provider)
     handling = _stated_handling(spec.data_handling, promised)
+    limits = spec.rate_limits or RateLimits()
     return Account(
         namespace=key.namespace,
         name=key.name,
@@ -153,7 +162,9 @@ def _account(
         headers={header.name: header.value for header in sorted(spec.headers, key=lambda header: header.name)},
         ca_bundle=spec.ca_bundle,
         shared_with=shared_with,
-        max_concurrent=spec.rate_limits.max_concurrent_requests if spec.rate_limits else None,
+        max_concurrent=limits.max_concurrent_requests,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
         may_train=handling.may_train,
         retention_days=handling.retention_days,
         regions=handling.regions,
@@ -194,10 +205,11 @@ def _vouched(name: str, endpoint: Endpoint, resource: ProviderKey, catalogue: Ca
     return endpoint if known else msgspec.structs.replace(endpoint, vouched=False)
 
 
-def _endpoints(key: Key, resource: ProviderKey, provider: Provider, catalogue: Catalogue) -> dict[str, Endpoint]:
+def _endpoints(
+    key: Key, resource: ProviderKey, provider: Provider, catalogue: Catalogue, prices: AccountPrices
+) -> dict[str, Endpoint]:
     """By public name, all that the account has."""
-    in_cluster = resource.spec.service_ref is not None
-    stated = {entry.name: _stated(key, entry, provider, catalogue, in_cluster) for entry in resource.spec.models}
+    stated = {entry.name: _stated(key, entry, provider, catalogue, prices) for entry in resource.spec.models}
     taken: dict[str, str] = {}
     for index, (name, endpoint) in enumerate(stated.items()):
         other = taken.setdefault(endpoint.upstream_model, name)
@@ -209,33 +221,28 @@ def _endpoints(key: Key, resource: ProviderKey, provider: Provider, catalogue: C
                 "one upstream model has one name",
             )
     listed = {
-        offer.model: _listed(key, upstream, offer, in_cluster)
+        offer.model: _endpoint(key, offer.model, upstream, prices.of(offer.model, offer), offer, None)
         for upstream, offer in catalogue.models(provider.slug).items()
         if upstream not in taken
     }
     return {**listed, **stated}
 
 
-def _listed(key: Key, upstream: str, offer: Offer, in_cluster: bool) -> Endpoint:
-    return _endpoint(key, offer.model, upstream, prices.of_account(None, offer, in_cluster), offer, None)
-
-
-def _stated(key: Key, entry: KeyModel, provider: Provider, catalogue: Catalogue, in_cluster: bool) -> Endpoint:
-    """A model of `models[]`; what it leaves out is the catalogue's."""
-    upstream = catalogue.upstream(provider.slug, entry.name)
-    offer = catalogue.models(provider.slug).get(upstream) if upstream is not None else None
-    priced = prices.of_account(entry.price, offer, in_cluster)
+def _stated(key: Key, entry: KeyModel, provider: Provider, catalogue: Catalogue, prices: AccountPrices) -> Endpoint:
+    """A model of `models[]`; what it leaves out is the catalogue's: of what is called there, else of the name."""
+    offers, named = catalogue.models(provider.slug), catalogue.upstream(provider.slug, entry.name)
+    upstream = entry.upstream_name or named or entry.name
+    offer = offers.get(upstream) or offers.get(named or "")
+    priced = prices.of(entry.name, offer, entry.price)
     known = offer or catalogue.cards.get(entry.name)
-    return _endpoint(
-        key, entry.name, entry.upstream_name or upstream or entry.name, priced, known, entry.capabilities
-    )
+    return _endpoint(key, entry.name, upstream, priced, known, entry.capabilities)
 
 
 def _endpoint(
     key: Key,
     name: str,
     upstream: str,
-    priced: prices.Priced,
+    priced: Priced,
     known: Offer | Card | None,
     said: Capabilities | None,
 ) -> Endpoint:
@@ -246,6 +253,7 @@ def _endpoint(
         price=priced.price,
         price_origin=priced.origin,
         price_date=priced.date,
+        list_price=priced.list_price,
         context_length=_first(said.context_length if said else None, known.context_length if known else None),
         max_output_tokens=_first(
             said.max_output_tokens if said else None, known.max_output_tokens if known else None

@@ -1,21 +1,22 @@
 """One attempt at a table, given which forms of which resources turned out unfit in the attempts before.
 
-    read → keys → access keys (oldest first) → names, Services (oldest first) → routes → assembly
+    read → keys → access keys, budgets (oldest first) → names, Services (oldest first) → routes → assembly
 
 It either makes a table, or says which further forms are unfit.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 from byway_contract.table import EVERY_NAMESPACE, Anonymous, Tenancy
 
 from byway_operator.compile import floors as floors_
-from byway_operator.compile import secrets
+from byway_operator.compile import price_book, secrets
 from byway_operator.compile.access_keys import Digests, DraftAccessKey, draft_access_key
 from byway_operator.compile.accounts import DraftAccount, account_id, draft_account
 from byway_operator.compile.assembly import Assembly
+from byway_operator.compile.budgets import DraftBudget, Room, draft_budget
 from byway_operator.compile.cards import cards
 from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.directory import Directory
@@ -23,6 +24,8 @@ from byway_operator.compile.fallbacks import Fallbacks
 from byway_operator.compile.faults import NotAccepted
 from byway_operator.compile.floors import Floors, floor_key
 from byway_operator.compile.names import Names, as_written, by_age, consent_as_written
+from byway_operator.compile.price_book import Book, price_book_key
+from byway_operator.compile.prices import Prices, prices
 from byway_operator.compile.routes import DraftRoute, draft_route, rejected_route
 from byway_operator.compile.services import Services
 from byway_operator.compile.settings import Settings
@@ -30,10 +33,12 @@ from byway_operator.compile.sharing import Neighbours
 from byway_operator.compile.standing import Form, Reader, Standing
 from byway_operator.compile.verdict import Condition
 from byway_operator.resources.access_key import AccessKey
+from byway_operator.resources.budget import Budget
 from byway_operator.resources.floor import Floor
 from byway_operator.resources.manifest import Key, Manifest, Surroundings
 from byway_operator.resources.model_route import ModelRoute
 from byway_operator.resources.parse import Resource
+from byway_operator.resources.price_book import PriceBook
 from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 
@@ -47,15 +52,22 @@ class Attempt:
     surroundings: Surroundings
     neighbours: Neighbours
     floors: Floors = field(default_factory=Floors)
+    book: Book = field(default_factory=Book)
     standings: dict[Key, Standing] = field(default_factory=dict)
     accounts: dict[Key, DraftAccount] = field(default_factory=dict)
     access_keys: dict[Key, DraftAccessKey] = field(default_factory=dict)
+    budgets: dict[Key, DraftBudget] = field(default_factory=dict)
     names: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     shared: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     """With whom each route shares itself, those that serve nothing included."""
     routes: dict[Key, DraftRoute] = field(default_factory=dict)
     assembly: Assembly = field(default_factory=Assembly)
     unfit: Barred = field(default_factory=dict)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Once the price book is read."""
+        return prices(self.book, self.settings, self.catalogue)
 
     def of(self, kind: str) -> list[Standing]:
         return [standing for key, standing in self.standings.items() if key.kind == kind]
@@ -79,10 +91,11 @@ def attempt(
         standing = Standing(key, world[key], held_back.get(key), barred, reader)
         standing.rise()
         made.standings[key] = standing
-    _read_floor(made)
+    _read_platforms(made)
     held = _secrets(made)
     _draft_accounts(made, held)
     _draft_access_keys(made, held)
+    _draft_budgets(made)
     services = _take_names(made)
     _bar_circles(made, held_back)
     if not made.unfit:
@@ -92,21 +105,32 @@ def attempt(
     return made
 
 
-def _read_floor(made: Attempt) -> None:
+def _read_platforms(made: Attempt) -> None:
+    """The floor and the price book."""
     ours = floor_key(made.settings.namespace)
     for standing in made.of("ConfigMap"):
-        standing.accept(partial(_take_floor, made, standing.key))
+        standing.accept(partial(_take_platforms, made, standing.key))
         if standing.key == ours and standing.resource is None:
             assert standing.fault is not None
             made.floors = Floors(closed=f"{ours} is not accepted ({standing.fault.reason})")
 
 
-def _take_floor(made: Attempt, key: Key, resource: Resource) -> None:
+def _take_platforms(made: Attempt, key: Key, resource: Resource) -> None:
+    if isinstance(resource, PriceBook):
+        _take_price_book(made, key, resource)
+        return
     assert isinstance(resource, Floor)
     ours = floor_key(made.settings.namespace)
     if key != ours:
         raise NotAccepted("Invalid", "metadata.name", f"metadata: binds nobody; the floor is {ours}")
     made.floors = floors_.read(resource, made.surroundings.namespaces, made.settings.trusted_namespaces)
+
+
+def _take_price_book(made: Attempt, key: Key, resource: PriceBook) -> None:
+    ours = price_book_key(made.settings.namespace)
+    if key != ours:
+        raise NotAccepted("Invalid", "metadata.name", f"metadata: prices nothing; the price book is {ours}")
+    made.book = price_book.read(resource)
 
 
 def _secrets(made: Attempt) -> secrets.Secrets:
@@ -135,7 +159,7 @@ def _draft_account(made: Attempt, key: Key, held: secrets.Secrets, resource: Res
             "its own; use those that the platform shares",
         )
     shared = made.neighbours.shared_with(resource.spec.allowed_namespaces, key.namespace)
-    made.accounts[key] = draft_account(key, resource, held, made.settings, made.catalogue, shared)
+    made.accounts[key] = draft_account(key, resource, held, made.settings, made.catalogue, shared, made.prices)
 
 
 def _draft_access_keys(made: Attempt, held: secrets.Secrets) -> None:
@@ -152,9 +176,25 @@ def _draft_access_key(
     made.access_keys[key] = draft_access_key(key, resource, held, digests, current)
 
 
+def _draft_budgets(made: Attempt) -> None:
+    """The platform's first: a tenant's many must not be what leaves them out."""
+    room, trusted = Room(), made.settings.trusted_namespaces
+    standings = made.of("Budget")
+    for standing in sorted(standings, key=lambda s: (s.key.namespace not in trusted, by_age(s.manifest))):
+        standing.accept(partial(_draft_budget, made, standing.key, room))
+
+
+def _draft_budget(made: Attempt, key: Key, room: Room, resource: Resource) -> None:
+    assert isinstance(resource, Budget)
+    trusted = key.namespace in made.settings.trusted_namespaces
+    draft = draft_budget(key, resource, made.standings.keys(), made.neighbours, trusted)
+    room.take(draft, trusted)
+    made.budgets[key] = draft
+
+
 def _take_names(made: Attempt) -> Services:
     """Names and what is said of Services, oldest route first."""
-    names, services = Names(), Services()
+    names, services = Names(), Services(made.prices)
     for standing in sorted(made.of("ModelRoute"), key=lambda standing: by_age(standing.manifest)):
         standing.accept(partial(_take, made, standing, names, services))
         if standing.resource is None:
@@ -260,6 +300,8 @@ def _assemble(made: Attempt) -> None:
         _guarded(made, standing.key, partial(_add_route, made, standing))
     for access in made.access_keys.values():
         _guarded(made, access.key, partial(_add_access_key, table, access))
+    for budget in made.budgets.values():
+        _guarded(made, budget.key, partial(_add_budget, table, budget))
     _add_platform(table, made.settings, made.surroundings)
     table.add("policies", "tenancy", _tenancy(made))
     floor = floor_key(made.settings.namespace)
@@ -298,6 +340,11 @@ def _add_account(table: Assembly, account: DraftAccount) -> None:
 def _add_access_key(table: Assembly, access: DraftAccessKey) -> None:
     if access.known is not None:
         table.add("callers", access.id, access.known, access.key)
+
+
+def _add_budget(table: Assembly, budget: DraftBudget) -> None:
+    if budget.known is not None:
+        table.add("budgets", budget.known.id, budget.known, budget.key)
 
 
 def _add_route(made: Attempt, standing: Standing) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from byway_contract.table import SectionName, Table, TableError, decode
 
 from byway_operator.compile.attempt import Attempt, Barred, attempt
+from byway_operator.compile.budgets import hash_of, in_order
 from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.settings import Settings
 from byway_operator.compile.standing import Reader, Readings
@@ -91,11 +92,14 @@ def _compiled(made: Attempt, table: Table, held_back: Mapping[Key, Manifest], re
         for key, standing in made.standings.items()
         if standing.form == "current" or key in held_back
     }
+    limits = in_order(made.budgets.values())
     return Compiled(
         sections=table.raw,
         hash=table.hash,
         verdicts=verdicts(made),
         good=good,
         owners=made.assembly.owners(),
+        limits=limits,
+        limits_hash=hash_of(limits),
         defects=reader.defects,
     )

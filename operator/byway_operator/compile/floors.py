@@ -1,10 +1,9 @@
 """The floor becomes what binds each namespace, and says whose own keys are refused.
 
-Fail closed, three times over:
+Fail closed, twice over:
 
     a namespace whose labels nobody knows     is bound by every floor that goes by labels
     a floor that cannot be read, no good one  binds everybody, and nothing is served: it may have forbidden anything
-    a demand that is not done                 is a floor that cannot be read
 """
 
 from collections.abc import Iterator, Mapping
@@ -86,4 +85,5 @@ def _bound(floors: tuple[OneFloor, ...], namespaces: list[str]) -> Bound:
         tuple(namespaces),
         tuple(data_policy(floor.data_policy) for floor in floors if floor.data_policy is not None),
         tuple(tuple(sorted(floor.allowed_models)) for floor in floors if floor.allowed_models),
+        require_budget=any(floor.require_budget for floor in floors),
     )

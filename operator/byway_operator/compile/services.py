@@ -10,9 +10,12 @@ from typing import TypeVar
 
 from byway_contract.table import Account, Endpoint, Handling
 
-from byway_operator.compile import addresses, prices
+from byway_operator.compile import addresses
 from byway_operator.compile.accounts import features, modalities
 from byway_operator.compile.faults import NotAccepted
+from byway_operator.compile.price_book import Place
+from byway_operator.compile.prices import AccountPrices, Prices
+from byway_operator.compile.said_prices import as_price
 from byway_operator.compile.settings import Settings
 from byway_operator.resources.manifest import Key
 from byway_operator.resources.model_route import ModelRoute, RouteEndpoint
@@ -25,6 +28,7 @@ _Said = TypeVar("_Said")
 class Services:
     """What routes say of Services, oldest route first; then what that comes to."""
 
+    prices: Prices
     _refs: dict[str, tuple[ServiceRef, Key]] = field(default_factory=dict)
     _prices: dict[str, tuple[ModelPrice, Key]] = field(default_factory=dict)
     _capabilities: dict[str, tuple[Capabilities, Key]] = field(default_factory=dict)
@@ -32,7 +36,7 @@ class Services:
     def hear(self, key: Key, route: ModelRoute) -> None:
         """Take what a route says. Raises NotAccepted where an older one, or itself, says otherwise; then nothing is
         taken."""
-        itself = Services()
+        itself = Services(self.prices)
         for index, member, ref in _statements(route):
             self._check(key, index, member, ref)
             itself._check(key, index, member, ref)
@@ -58,19 +62,22 @@ class Services:
     def endpoint(self, namespace: str, ref: ServiceRef, model: str, settings: Settings) -> Endpoint:
         name = endpoint_id(namespace, ref, model)
         price, capabilities = _of(self._prices, name), _of(self._capabilities, name)
-        priced = prices.of_service(price)
+        trusted = namespace in settings.trusted_namespaces
+        at = Place(service=f"{namespace}/{ref.name}")
+        priced = AccountPrices(self.prices, at, trusted, in_cluster=True).of(model, said=price)
         return Endpoint(
             account=account_id(namespace, ref),
             model=model,
             upstream_model=model,
             price=priced.price,
             price_origin=priced.origin,
+            list_price=priced.list_price,
             context_length=capabilities.context_length if capabilities else None,
             max_output_tokens=capabilities.max_output_tokens if capabilities else None,
             input_modalities=modalities(capabilities) or ("text",),
             features=features(capabilities),
             by_name=False,
-            vouched=namespace in settings.trusted_namespaces,
+            vouched=trusted,
         )
 
     def _take(self, key: Key, member: RouteEndpoint, ref: ServiceRef) -> None:
@@ -92,7 +99,7 @@ class Services:
                 index, member.name, "serviceRef", "another scheme or path for this Service", key, other[1]
             )
         priced = self._prices.get(name)
-        if priced and member.price and prices.as_price(priced[0]) != prices.as_price(member.price):
+        if priced and member.price and as_price(priced[0]) != as_price(member.price):
             raise _conflict(index, member.name, "price", "another price for this Service's model", key, priced[1])
         capable = self._capabilities.get(name)
         if capable and member.capabilities and capable[0] != member.capabilities:

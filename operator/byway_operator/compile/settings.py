@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from byway_contract.reach import Fence
 from byway_contract.table import Egress
+
+Unpriced = Literal["Refuse", "Dearest"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class Settings:
     """Private addresses that `baseURL` may lead to all the same: what the cluster's admin listed."""
     service_addresses: Mapping[str, str] | None = None
     """`namespace/name:port` → `host:port`, on one machine. None: in a cluster, which has names for Services."""
+    unpriced: Unpriced = "Refuse"
+    """What becomes of a model that nobody priced: budgets in dollars refuse it, or it costs the catalogue's dearest
+    price."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a CIDR that is none: no proxy could obey it."""

@@ -25,18 +25,21 @@ class Neighbours:
             case "Names" if allowed:
                 return tuple(sorted(set(allowed.names) - {own}))
             case "Selector" if allowed and allowed.selector is not None:
-                return tuple(sorted(self.chosen(allowed.selector) - {own}))
+                at = "spec.allowedNamespaces.selector"
+                return tuple(sorted(self.chosen(allowed.selector, at, "from: Names") - {own}))
             case _:
                 return ()
 
-    def chosen(self, selector: LabelSelector) -> frozenset[str]:
+    def chosen(self, selector: LabelSelector, at: str, instead: str) -> frozenset[str]:
+        """`at` is its field, `instead` what an author can write in its place. Raises NotAccepted where nobody's
+        labels are known."""
         if not self.labels:
             # It would reach nobody, ever: that is not what somebody meant who wrote it.
             raise NotAccepted(
                 "NotPermitted",
-                "spec.allowedNamespaces.selector",
-                "spec.allowedNamespaces.selector: no namespace's labels are known here; a folder needs documents "
-                "of kind: Namespace, a cluster the operator's right to list Namespaces; or write from: Names",
+                at,
+                f"{at}: no namespace's labels are known here; a folder needs documents of kind: Namespace, a "
+                f"cluster the operator's right to list Namespaces; or write {instead}",
             )
         said = selector.model_dump_json()
         if said not in self._chosen:

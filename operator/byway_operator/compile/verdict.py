@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from byway_contract.budget import Budget
+from byway_contract.grants import Limit
 from byway_contract.table import SectionName, Sections
 
 from byway_operator.resources.manifest import Key, Manifest
@@ -68,6 +70,10 @@ class Verdict:
     """How many models a ProviderKey makes callable."""
     keys: tuple[KeyFact, ...] = ()
     """Those of an AccessKey that let callers in, until they end."""
+    budget: Budget | None = None
+    """What proxies are told of a Budget. None: it binds nobody."""
+    limits: tuple[Limit, ...] = ()
+    """What the ledger is told of it."""
 
 
 @dataclass(frozen=True)
@@ -86,5 +92,9 @@ class Compiled:
     good: Mapping[Key, Manifest] = field(default_factory=dict)
     """The last good form of every accepted or held-back object: the next compile's `held_back`."""
     owners: Mapping[ObjectId, tuple[Key, ...]] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    """What the ledger is to count, by id."""
+    limits_hash: str = ""
+    """The same limits have the same, on any replica."""
     defects: Mapping[Key, str] = field(default_factory=dict)
     """Objects that our own code stumbled over, and where: for the log. Holds nothing of the object."""

@@ -5,7 +5,9 @@ from dataclasses import replace
 from byway_operator.compile.access_keys import DraftAccessKey
 from byway_operator.compile.accounts import DraftAccount
 from byway_operator.compile.attempt import Attempt
+from byway_operator.compile.budgets import DraftBudget
 from byway_operator.compile.floors import floor_key
+from byway_operator.compile.price_book import price_book_key
 from byway_operator.compile.routes import DraftRoute
 from byway_operator.compile.standing import Standing
 from byway_operator.compile.verdict import ACCEPTED, RESOLVED, Condition, Verdict
@@ -26,12 +28,13 @@ def verdicts(made: Attempt) -> dict[Key, Verdict]:
 def _verdict(made: Attempt, standing: Standing) -> Verdict:
     key = standing.key
     account, route, access = made.accounts.get(key), made.routes.get(key), made.access_keys.get(key)
+    budget = made.budgets.get(key)
     looked = standing.resource is not None
     return Verdict(
         key=key,
         generation=standing.manifest.generation,
         accepted=_accepted(made, standing),
-        resolved=_resolved(account, route, access) if looked else _NOT_LOOKED,
+        resolved=_resolved(account, route, access, budget) if looked else _NOT_LOOKED,
         objects=made.assembly.made_of(key),
         fingerprint=made.assembly.fingerprint(key),
         serves="nothing" if (account and account.missing) or (access and access.known is None) else standing.form,
@@ -39,14 +42,23 @@ def _verdict(made: Attempt, standing: Standing) -> Verdict:
         endpoints=route.facts if route else (),
         models=len(account.models) if account and account.missing is None else 0,
         keys=access.facts if access else (),
+        budget=budget.known if budget else None,
+        limits=budget.limits if budget else (),
     )
 
 
-def _resolved(account: DraftAccount | None, route: DraftRoute | None, access: DraftAccessKey | None) -> Condition:
+def _resolved(
+    account: DraftAccount | None,
+    route: DraftRoute | None,
+    access: DraftAccessKey | None,
+    budget: DraftBudget | None,
+) -> Condition:
     if account is not None:
         return account.missing or RESOLVED
     if access is not None:
         return access.missing or RESOLVED
+    if budget is not None:
+        return budget.resolved
     return route.resolved if route is not None else RESOLVED
 
 
@@ -70,8 +82,12 @@ def _consequence(made: Attempt, standing: Standing) -> str:
             return "nothing can be called with it"
         case "AccessKey", _:
             return "nobody is let in with it"
+        case "Budget", _:
+            return "it limits nobody"
         case "ConfigMap", _ if standing.key == floor_key(made.settings.namespace):
             return "until it is, nobody is served anything: it may have forbidden it"
+        case "ConfigMap", _ if standing.key == price_book_key(made.settings.namespace):
+            return "until it is, models cost what the catalogue says"
         case "Secret", _:
             return "what names it has no credential"
         case _:

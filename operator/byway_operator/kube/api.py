@@ -1,32 +1,49 @@
 """Every call that we make to the Kubernetes API, but for the watches, which are kopf's.
 
 One method, one call, so that a Role can be held against this page. TLS, credentials and their renewal are the
-`kubernetes` client's; objects stay plain JSON, because its models cost more than all the rest of a large LIST.
+`kubernetes` client's. Its calls are not: its models cost more than all the rest of a large LIST, and a thousand
+statuses cost it a second of processor time; so objects stay plain JSON, and aiohttp carries them.
 """
 
-import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import msgspec
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
 from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 
 GROUP, VERSION = "byway.dev", "v1alpha1"
 FIELD_MANAGER = "byway-operator"
 CREDENTIAL_LABEL = "byway.dev/credential"
 FLOOR_LABEL = "byway.dev/floor"
+PRICE_BOOK_LABEL = "byway.dev/price-book"
 
 PAGE = 500
 """Objects in one answer of a LIST."""
 REQUEST_S = 30.0
+AT_ONCE = 16
+"""Connections."""
 # The second is what the signing keys are served as, and they are refused to whoever asks for plain JSON alone.
 ACCEPT = "application/json, application/jwk-set+json"
 
 Object = Mapping[str, Any]
 """An object as the API gives it."""
+Still = Callable[[], bool]
+"""Asked at the last moment whether something is to be sent yet."""
+
+_encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def always() -> bool:
+    return True
 
 
 class KubeError(Exception):
@@ -62,14 +79,27 @@ class Reviewed:
 class KubeApi:
     """`async with KubeApi(await connect()) as api`."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._client = ApiClient(configuration)
+    def __init__(self, configuration: Configuration, connector: aiohttp.BaseConnector | None = None) -> None:
+        """`connector`: another than that of the configuration's TLS."""
+        self._configuration, self._connector = configuration, connector
+        self._server = configuration.host.rstrip("/")
+        self._dialling: dict[str, Any] = (
+            {"server_hostname": configuration.tls_server_name} if configuration.tls_server_name else {}
+        )
 
     async def __aenter__(self) -> Self:
+        configuration = self._configuration
+        self._session = aiohttp.ClientSession(
+            connector=self._connector
+            or aiohttp.TCPConnector(limit=AT_ONCE, ssl=RESTClientObject(configuration).ssl_context),
+            proxy=_proxy(configuration),
+            headers={"User-Agent": FIELD_MANAGER},
+            timeout=aiohttp.ClientTimeout(total=REQUEST_S),
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()  # type: ignore[no-untyped-call]  # the library is not typed
+        await self._session.close()
 
     async def list_resources(self, plural: str, namespace: str | None) -> Listed:
         """Ours, of one kind: `modelroutes`; None is every namespace."""
@@ -83,6 +113,11 @@ class KubeApi:
     async def list_floors(self, namespace: str) -> Listed:
         """ConfigMaps that say they are the platform's floor."""
         return await self._list(_path("/api/v1", namespace, "configmaps"), {"labelSelector": f"{FLOOR_LABEL}=true"})
+
+    async def list_price_books(self, namespace: str) -> Listed:
+        """ConfigMaps that say they are the platform's price book."""
+        selector = {"labelSelector": f"{PRICE_BOOK_LABEL}=true"}
+        return await self._list(_path("/api/v1", namespace, "configmaps"), selector)
 
     async def find_secret_labels(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Of a Secret that may not be for us: its metadata alone, no value. None: there is none.
@@ -103,7 +138,14 @@ class KubeApi:
         return await self._list(path, {"labelSelector": f"kubernetes.io/service-name={service}"})
 
     async def apply_status(
-        self, kind: str, plural: str, namespace: str, name: str, status: Object, uid: str | None = None
+        self,
+        kind: str,
+        plural: str,
+        namespace: str,
+        name: str,
+        status: Object,
+        uid: str | None = None,
+        still: Still = always,
     ) -> Object:
         """Server-side apply: what is the same already writes nothing. Returns the object.
 
@@ -113,10 +155,10 @@ class KubeApi:
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "status": status}
         path = _path(f"/apis/{GROUP}/{VERSION}", namespace, plural, name, "status")
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._call("PATCH", path, query, body, "application/apply-patch+yaml")
+        return await self._call("PATCH", path, query, body, "application/apply-patch+yaml", still=still)
 
-    async def create_event(self, namespace: str, event: Object) -> None:
-        await self._call("POST", _path("/api/v1", namespace, "events"), {}, event)
+    async def create_event(self, namespace: str, event: Object, still: Still = always) -> None:
+        await self._call("POST", _path("/api/v1", namespace, "events"), {}, event, still=still)
 
     async def read_lease(self, namespace: str, name: str) -> Object:
         return await self._call("GET", _path("/apis/coordination.k8s.io/v1", namespace, "leases", name))
@@ -169,23 +211,48 @@ class KubeApi:
         body: Object | None = None,
         content_type: str = "application/json",
         accept: str = ACCEPT,
+        still: Still = always,
     ) -> Object:
         """Raises KubeError."""
         headers = {"Accept": accept, "Content-Type": content_type}
+        sent = _Body(_encode(body), still) if body is not None else None
         try:
-            prepared = await self._client.param_serialize(
-                verb, path, None, list((query or {}).items()), headers, body, auth_settings=["BearerToken"]
-            )
-            answer = await self._client.call_api(*prepared, _request_timeout=REQUEST_S)
-            payload = await answer.read()  # type: ignore[no-untyped-call]  # the library is not typed
-        except ApiException as error:
-            raise KubeError(error.status or 0, error.reason or "", _said(error.body)) from error
+            token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            if token is not None:
+                headers["Authorization"] = token
+            async with self._session.request(
+                verb, self._server + path, params=query, data=sent, headers=headers, **self._dialling
+            ) as answer:
+                payload = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise KubeError(0, type(error).__name__, str(error)) from error
         if not 200 <= answer.status < 300:
             raise KubeError(answer.status, answer.reason or "", _said(payload))
-        found: Object = json.loads(payload)
-        return found
+        try:
+            return _decode(payload)
+        except ValueError as error:
+            raise KubeError(0, "no JSON", f"the API server's answer cannot be read: {error}") from error
+
+
+class _Body(BytesPayload):
+    """Headers leave with it, so nothing has been sent of what is withheld here."""
+
+    def __init__(self, value: bytes, still: Still) -> None:
+        super().__init__(value)
+        self._still = still
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if not self._still():
+            raise ConnectionError("withheld: it is not to be sent any more")
+        await super().write_with_length(writer, content_length)
+
+
+def _proxy(configuration: Configuration) -> str | None:
+    """On the way to the API server. aiohttp would look into the environment, and into ~/.netrc, at each call."""
+    server = urlsplit(configuration.host)
+    if configuration.proxy or proxy_bypass(server.hostname or ""):
+        return configuration.proxy or None
+    return getproxies().get(server.scheme)
 
 
 async def connect(kubeconfig: str | None) -> Configuration:
@@ -199,7 +266,6 @@ async def connect(kubeconfig: str | None) -> Configuration:
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # not typed
     except (config.ConfigException, OSError, ssl.SSLError) as error:
         raise KubeError(0, "no way to the Kubernetes API", str(error)) from error
-    configuration.connection_pool_maxsize = 16
     return configuration
 
 
@@ -207,10 +273,10 @@ def _path(prefix: str, namespace: str | None, *rest: str) -> str:
     return "/".join([prefix, *(("namespaces", namespace) if namespace else ()), *rest])
 
 
-def _said(body: bytes | str | None) -> str:
+def _said(body: bytes) -> str:
     """What a `Status` of the API server says; at most a line."""
     try:
-        message = str(json.loads(body or b"")["message"])
+        message = str(_decode(body)["message"])
     except (ValueError, KeyError, TypeError):
         message = "the answer is not the API server's"
     return message[:512]

@@ -7,12 +7,13 @@ anybody else may take the Lease. It is not to come back: its process ends, and b
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from byway_process.logs import Log
 
-from byway_operator.kube.api import KubeApi, KubeError
+from byway_operator.kube.api import KubeApi, KubeError, Still
 from byway_operator.kube.lease import (
     Candidate,
     Lease,
@@ -25,6 +26,42 @@ from byway_operator.kube.lease import (
 )
 
 _RELEASE_S = 2.0
+
+
+HoldsForS = Callable[[], float]
+"""For how many seconds the Lease is ours yet."""
+
+
+class ReignOverError(Exception):
+    """The Lease may be another's by now."""
+
+
+def for_ever() -> float:
+    """Where nobody else could lead."""
+    return 1e6
+
+
+async def in_reign(holds_for_s: HoldsForS, write: Callable[[Still], Coroutine[Any, Any, object]]) -> None:
+    """A write that is a leader's to make: it leaves while the Lease is ours, and is broken off when that ends. This
+    process may be stopped at any moment for any while, so `write` asks once more as it sends.
+
+    Raises KubeError, and ReignOverError.
+    """
+    left_s = holds_for_s()
+    if left_s <= 0:
+        raise ReignOverError
+    try:
+        async with asyncio.timeout(left_s):
+            await write(lambda: holds_for_s() > 0)
+    except KubeError as error:
+        if holds_for_s() <= 0:
+            raise ReignOverError from error
+        raise
+    except TimeoutError as error:
+        if holds_for_s() <= 0:
+            raise ReignOverError from error
+        # It was renewed meanwhile.
+        raise KubeError(0, "no answer", f"within {left_s:.1f} s") from error
 
 
 class Elector:
@@ -53,10 +90,10 @@ class Elector:
         self.leading = False
 
     @property
-    def holds(self) -> bool:
-        """Whether nobody else can lead yet. A process that was stopped for a while learns here first that its reign
-        is over."""
-        return self.leading and time.monotonic() < self._renewed_at + self._pace.renew_within_s
+    def holds_for_s(self) -> float:
+        """For how long nobody else can lead; negative when that is over: a process that was stopped for a while
+        learns it here first."""
+        return self._renewed_at + self._pace.renew_within_s - time.monotonic() if self.leading else -1.0
 
     @property
     def leader(self) -> str | None:
@@ -80,7 +117,7 @@ class Elector:
     async def keep(self) -> None:
         """Returns when we lead no longer."""
         while self.leading:
-            left_s = self._renewed_at + self._pace.renew_within_s - time.monotonic()
+            left_s = self.holds_for_s
             if left_s <= 0:
                 break
             try:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -12,6 +12,7 @@ from byway_process.logs import Log
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from byway_operator.kube.api import GROUP, VERSION, KubeApi, KubeError
+from byway_operator.kube.elector import HoldsForS, ReignOverError, for_ever, in_reign
 from byway_operator.tell.bucket import Allowance, Bucket
 from byway_operator.tell.events import Event
 
@@ -29,10 +30,10 @@ class EventWriter:
         log: Log,
         instance: str,
         allowance: Allowance = _ALLOWANCE,
-        holds: Callable[[], bool] = lambda: True,
+        holds_for_s: HoldsForS = for_ever,
     ) -> None:
-        """`instance`: this pod's name. `holds`: as `StatusWriter`'s."""
-        self._api, self._log, self._instance, self._holds = api, log, instance, holds
+        """`instance`: this pod's name."""
+        self._api, self._log, self._instance, self._holds_for_s = api, log, instance, holds_for_s
         self._bucket = Bucket(allowance)
         self._waiting: deque[Event] = deque()
         self._stirred = asyncio.Event()
@@ -60,10 +61,7 @@ class EventWriter:
             if ready_at is not None:
                 await asyncio.sleep(ready_at - time.monotonic())
                 continue
-            if self._holds():
-                await self._write(self._waiting.popleft())
-            else:
-                self.rest()
+            await self._write(self._waiting.popleft())
 
     def collect(self) -> Iterator[Metric]:
         events = CounterMetricFamily("byway_events", "Kubernetes Events, by result", labels=["result"])
@@ -73,7 +71,13 @@ class EventWriter:
 
     async def _write(self, event: Event) -> None:
         try:
-            await self._api.create_event(event.key.namespace, as_object(event, self._instance, time.time()))
+            made = as_object(event, self._instance, time.time())
+            await in_reign(
+                self._holds_for_s, lambda still: self._api.create_event(event.key.namespace, made, still)
+            )
+        except ReignOverError:
+            self.rest()
+            return
         except KubeError as error:
             self.results["failed"] += 1
             # Of a namespace that is gone, or is going, nobody reads Events.

@@ -15,6 +15,7 @@ from byway_process.logs import Log
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from byway_operator.kube.api import KubeApi, KubeError
+from byway_operator.kube.elector import HoldsForS, ReignOverError, for_ever, in_reign
 from byway_operator.kube.events import EventWriter
 from byway_operator.resources.manifest import Key, World
 from byway_operator.tell.conditions import Status
@@ -43,11 +44,10 @@ class StatusWriter:
         events: EventWriter,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
-        holds: Callable[[], bool] = lambda: True,
+        holds_for_s: HoldsForS = for_ever,
     ) -> None:
-        """`holds`: asked before each write whether the Lease is still ours, for this process may have been stopped
-        for a while and not know yet."""
-        self._api, self._log, self._events, self._clock, self._holds = api, log, events, clock, holds
+        self._api, self._log, self._events, self._clock = api, log, events, clock
+        self._holds_for_s = holds_for_s
         self._pace = pace or Pace()
         self.outbox = Outbox(self._pace)
         self._turns = Events()
@@ -127,13 +127,16 @@ class StatusWriter:
 
     async def _write(self, write: Write, outbox: Outbox) -> None:
         key, outcome = write.key, Outcome.WRITTEN
-        if not self._holds():
+        try:
+            await in_reign(
+                self._holds_for_s,
+                lambda still: self._api.apply_status(
+                    key.kind, plural_of(key.kind), key.namespace, key.name, write.status, write.uid or None, still
+                ),
+            )
+        except ReignOverError:
             self.rest()
             return
-        try:
-            await self._api.apply_status(
-                key.kind, plural_of(key.kind), key.namespace, key.name, write.status, write.uid or None
-            )
         except KubeError as error:
             outcome = outcome_of(error.status)
             self._say(key, outcome, error)

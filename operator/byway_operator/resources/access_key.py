@@ -1,7 +1,5 @@
 """AccessKey: for apps that have no ServiceAccount token."""
 
-import math
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +14,7 @@ from byway_operator.resources.common import (
     Part,
     Rule,
     Time,
+    moment,
 )
 from byway_operator.resources.provider_key import SecretRef
 
@@ -48,7 +47,7 @@ class KeyOfMany(Part):
         Rule(
             "",
             'no calendar has this time; want one like "2027-01-01T00:00:00Z"',
-            lambda self: self.expires_at is None or _moment(self.expires_at) is not None,
+            lambda self: self.expires_at is None or moment(self.expires_at) is not None,
             ".expiresAt",
         ),
     )
@@ -56,15 +55,7 @@ class KeyOfMany(Part):
     @property
     def expires(self) -> int | None:
         """Seconds since 1970; None: never."""
-        return None if self.expires_at is None else _moment(self.expires_at)
-
-
-def _moment(text: str) -> int | None:
-    """Whole seconds since 1970, rounded down; None: there is no such time."""
-    try:
-        return max(math.floor(datetime.fromisoformat(text).timestamp()), 0)
-    except (ValueError, OverflowError):
-        return None
+        return None if self.expires_at is None else moment(self.expires_at)
 
 
 class AccessKeySpec(Part):

@@ -1,5 +1,6 @@
-"""Budget: a limit on what callers or accounts spend and use. Not done in this version: `parse` refuses it."""
+"""Budget: a limit on what callers or accounts spend and use."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -17,11 +18,13 @@ from byway_operator.resources.common import (
     Part,
     Rule,
     Time,
+    moment,
 )
 from byway_operator.resources.shared import LabelSelector
 
 Period = Literal["Minute", "Day", "Week", "Month", "Lifetime"]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000_000_000)]
+More = Annotated[int, Field(ge=1, le=1_000_000_000_000_000)]
 User = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -104,14 +107,35 @@ class TopUp(Part):
     """Of which limit."""
     usd: Money | None = None
     """So many US dollars more, a quoted decimal."""
-    tokens: Count | None = None
+    tokens: More | None = None
     """So many tokens more."""
-    requests: Count | None = None
+    requests: More | None = None
     """So many requests more."""
     for_: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """Whose counter, where `per` makes several. Default: each."""
+    """Whose counter, where `per` makes several: a namespace, a ServiceAccount or AccessKey (of another namespace:
+    `namespace/name`), or a user. Default: each."""
     until: Time | None = None
-    """Default: without end."""
+    """From then on the limit is what it was. Default: without end."""
+
+    rules: ClassVar = (
+        Rule(
+            "!has(self.usd) || !self.usd.matches('^0([.]0+)?$')",
+            "raises nothing; leave the top-up out",
+            lambda self: self.usd is None or re.fullmatch(r"0([.]0+)?", self.usd) is None,
+            ".usd",
+        ),
+        Rule(
+            "",
+            'no calendar has this time; want one like "2027-01-01T00:00:00Z"',
+            lambda self: self.until is None or moment(self.until) is not None,
+            ".until",
+        ),
+    )
+
+    @property
+    def ends(self) -> int | None:
+        """Seconds since 1970; None: never."""
+        return None if self.until is None else moment(self.until)
 
 
 def _top_ups_fit(spec: "BudgetSpec") -> bool:
@@ -160,6 +184,18 @@ class BudgetSpec(Part):
             "a top-up raises a limit of the same period and unit",
             _top_ups_fit,
             ".topUps",
+        ),
+        Rule(
+            "!has(self.topUps) || has(self.per) || self.topUps.all(t, !has(t.__for__))",
+            "for says whose counter, and goes with per; without it there is one counter",
+            lambda spec: spec.per is not None or all(top_up.for_ is None for top_up in spec.top_ups),
+            ".topUps",
+        ),
+        Rule(
+            "!has(self.downgrade) || !has(self.enforcement) || self.enforcement == 'Enforce'",
+            "downgrade goes with enforcement: Enforce; a budget that only observes changes no answer",
+            lambda spec: spec.downgrade is None or spec.enforcement != "Observe",
+            ".downgrade",
         ),
     )
 

@@ -7,9 +7,11 @@ Fields have no defaults that a server would write into users' objects: what is l
 the value that then holds is said in the field's description and given by an `effective_…` property.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -61,6 +63,14 @@ class Part(BaseModel):
         json_schema_extra=_with_rules,
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
+
+
+@dataclass(frozen=True)
+class IntOrString:
+    """A whole number or a string. Only in a status: nobody should have to guess which to write."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"x-kubernetes-int-or-string": True}
 
 
 @dataclass(frozen=True)
@@ -176,6 +186,14 @@ _MS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 def milliseconds(duration: str) -> int:
     """`"1m30s"` → 90,000. The text has been checked already."""
     return sum(int(count) * _MS[unit] for count, unit in re.findall(r"([0-9]+)(ms|h|m|s)", duration))
+
+
+def moment(time: str) -> int | None:
+    """Whole seconds since 1970, rounded down; None: no calendar has this time."""
+    try:
+        return max(math.floor(datetime.fromisoformat(time).timestamp()), 0)
+    except (ValueError, OverflowError):
+        return None
 
 
 LONGEST = "24h"

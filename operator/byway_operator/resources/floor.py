@@ -1,7 +1,6 @@
 """The floor: what the platform demands of some namespaces, whatever their routes and requests say.
 
-It is no kind of ours but a ConfigMap in the release's namespace, so that whoever may write our kinds everywhere may
-still not write it. Nobody but us checks what it says, so it is always read strictly.
+It is a ConfigMap in the release's namespace. Nobody but us checks what it says, so it is always read strictly.
 
     kind: ConfigMap
     metadata: {name: byway-floor, namespace: byway-system, labels: {byway.dev/floor: "true"}}
@@ -13,19 +12,17 @@ still not write it. Nobody but us checks what it says, so it is always read stri
           dataPolicy: {training: Deny, maxRetentionDays: 0}
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from byway_operator.resources.common import MAP_BY_NAME, SET, Glob, Label, Metadata, Part, Rule
 from byway_operator.resources.model_route import RouteDataPolicy
 from byway_operator.resources.shared import LabelSelector
-from byway_operator.resources.yaml_text import NotReadable, documents_of
 
 FLOOR_LABEL = "byway.dev/floor"
 FLOOR_NAME = "byway-floor"
-ENTRY = "floor.yaml"
+ENTRY, EXAMPLE = "floor.yaml", "floors: [{name: …}]"
 MOST_FLOORS = 64
 
 
@@ -56,7 +53,7 @@ class OneFloor(Part):
     own_keys: Literal["Allow", "Deny"] | None = None
     """Deny: ProviderKeys of these namespaces are refused, but for trusted ones'. Default: Allow."""
     require_budget: bool | None = None
-    """No service without a Budget in US dollars. Not done in this version."""
+    """No service without a Budget in US dollars that is enforced."""
 
     rules: ClassVar = (
         Rule(
@@ -86,23 +83,3 @@ class Floor(Part):
     kind: Literal["ConfigMap"]
     metadata: Metadata
     floor: FloorSpec
-
-
-class NoFloor(ValueError):
-    """The ConfigMap has no entry that could be read."""
-
-
-def unfolded(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A ConfigMap with what its entry says under `floor`. Raises NoFloor."""
-    data = body.get("data")
-    text = data.get(ENTRY) if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping) or not isinstance(text, str) or len(data) != 1 or body.get("binaryData"):
-        raise NoFloor(f"data: want one entry, {ENTRY}, and no other")
-    try:
-        documents = documents_of(text.encode(errors="surrogatepass"), json=False)
-    except NotReadable as error:
-        raise NoFloor(f"data[{ENTRY}], line {error.line}: {error.message}") from error
-    if len(documents) != 1:
-        raise NoFloor(f"data[{ENTRY}]: want one document: floors: [{{name: …}}]")
-    kept = {name: body[name] for name in ("apiVersion", "kind", "metadata") if name in body}
-    return {**kept, "floor": documents[0].value}

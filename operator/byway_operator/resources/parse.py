@@ -11,26 +11,34 @@ from typing import Any
 from pydantic import ValidationError
 
 from byway_operator.resources.access_key import AccessKey
+from byway_operator.resources.budget import Budget
+from byway_operator.resources.config_map import NoEntry, says, unfolded
 from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
-from byway_operator.resources.floor import Floor, NoFloor, unfolded
+from byway_operator.resources.floor import ENTRY, EXAMPLE, FLOOR_LABEL, Floor
 from byway_operator.resources.manifest import Manifest
 from byway_operator.resources.model_route import ModelRoute
 from byway_operator.resources.paths import as_read, by_index, document_order, position
+from byway_operator.resources.price_book import (
+    PRICE_BOOK_ENTRY,
+    PRICE_BOOK_EXAMPLE,
+    PRICE_BOOK_LABEL,
+    PRICE_BOOK_NAME,
+    PriceBook,
+)
 from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 from byway_operator.resources.undone import undone
 
-Resource = ModelRoute | ProviderKey | AccessKey | Secret | Floor
+Resource = ModelRoute | ProviderKey | Budget | AccessKey | Secret | Floor | PriceBook
 
 KINDS: Mapping[str, type[Resource]] = {
     "ModelRoute": ModelRoute,
     "ProviderKey": ProviderKey,
+    "Budget": Budget,
     "AccessKey": AccessKey,
     "Secret": Secret,
     "ConfigMap": Floor,
 }
-LATER = ("Budget",)
-"""Kinds that the reference has and this version refuses."""
 
 
 class Rejected(Exception):
@@ -47,15 +55,20 @@ class Rejected(Exception):
 def parse(manifest: Manifest, strict: bool) -> Resource:
     """Raises Rejected with the first fault, as one reads down the page, and how many more there are."""
     kind = _kind(manifest.key.kind)
-    if kind is Floor:
-        return _validated(kind, _floor(manifest.body), "floor", True)
+    if manifest.key.kind == "ConfigMap":
+        return _of_platform(manifest.key.name, manifest.body)
     return _validated(kind, manifest.body, "spec", strict)
 
 
-def _floor(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def _of_platform(name: str, body: Mapping[str, Any]) -> Resource:
+    """A price book where it says so or has that name; but what says that it is a floor is one."""
+    book = not says(body, FLOOR_LABEL) and (says(body, PRICE_BOOK_LABEL) or name == PRICE_BOOK_NAME)
     try:
-        return unfolded(body)
-    except NoFloor as error:
+        if book:
+            content = unfolded(body, PRICE_BOOK_ENTRY, "book", PRICE_BOOK_EXAMPLE)
+            return _validated(PriceBook, content, "book", True)
+        return _validated(Floor, unfolded(body, ENTRY, "floor", EXAMPLE), "floor", True)
+    except NoEntry as error:
         raise Rejected("Invalid", "data", str(error)) from error
 
 
@@ -76,12 +89,8 @@ def _validated(kind: type[Resource], body: Mapping[str, Any], content: str, stri
 
 
 def _kind(name: str) -> type[Resource]:
-    if name in LATER:
-        raise Rejected(
-            "NotImplemented", "kind", f"kind: {name} is not done in this version; it would have no effect"
-        )
     if name not in KINDS:
-        meant = nearest(name, [*KINDS, *LATER])
+        meant = nearest(name, [*KINDS])
         raise Rejected("Invalid", "kind", f"kind: no kind {name!r}" + (f"; did you mean {meant}?" if meant else ""))
     return KINDS[name]
 
@@ -115,4 +124,4 @@ def _without_empty(value: Any, within: tuple[str, ...] = ()) -> Any:
     return value
 
 
-__all__ = ["KINDS", "LATER", "Rejected", "Resource", "parse"]
+__all__ = ["KINDS", "Rejected", "Resource", "parse"]

@@ -44,6 +44,13 @@ FORBIDDEN_HEADERS = (
 """Credentials and framing, in lower case: the proxy's own business."""
 
 
+ProviderSlug = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", "want a provider's slug in lower case: openai"),
+]
+
+
 class SecretRef(Part):
     """An entry of a Secret in this namespace, which must carry the label `byway.dev/credential: "true"`."""
 
@@ -120,9 +127,9 @@ class RateLimits(Part):
     """The most this account is used, by all proxies together."""
 
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    """Requests within a minute. Not done in this version."""
+    """Requests within any minute. Default: no limit."""
     tokens_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
-    """Tokens within a minute. Not done in this version."""
+    """Tokens of prompts and answers within any minute. Default: no limit."""
     max_concurrent_requests: Concurrency | None = None
     """Requests at the provider at the same time. Default: no limit."""
 
@@ -166,11 +173,7 @@ def _without_case(spec: "ProviderKeySpec") -> bool:
 class ProviderKeySpec(Part):
     """An account at a provider."""
 
-    provider: Annotated[
-        str,
-        Field(max_length=63),
-        Matches(r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", "want a provider's slug in lower case: openai"),
-    ]
+    provider: ProviderSlug
     """The provider's slug: openai, azure, anthropic, groq …, or openai-compatible with a baseURL or serviceRef."""
     secret_ref: SecretRef | None = None
     """Where the credential is: a Secret in this namespace with the label `byway.dev/credential: "true"`.

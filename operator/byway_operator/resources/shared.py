@@ -31,11 +31,21 @@ class TokenPrices(Part):
     input: Money
     """Prompt tokens that no cache served."""
     output: Money
-    """Completion tokens, reasoning included."""
+    """Completion tokens."""
     cache_read: Money | None = None
     """Prompt tokens read from the provider's cache. Default: the price of input."""
     cache_write: Money | None = None
     """Prompt tokens written to the provider's cache. Default: the price of input."""
+    reasoning: Money | None = None
+    """Completion tokens that were thought and not said. Default: the price of output."""
+    audio_input: Money | None = None
+    """Prompt tokens that are audio. Default: the price of input."""
+    audio_output: Money | None = None
+    """Completion tokens that are audio. Default: the price of output."""
+    image_input: Money | None = None
+    """Prompt tokens that are images, where the provider counts them apart. Default: the price of input."""
+    image_output: Money | None = None
+    """Completion tokens that are images. Default: the price of output."""
 
 
 class ModelPrice(Part):

@@ -28,7 +28,7 @@ _KEPT = frozenset(
     {
         *("type", "format", "enum", "required", "minimum", "maximum", "minLength", "maxLength"),
         *("minItems", "maxItems", "minProperties", "maxProperties", RULES, *OPEN),
-        *("x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
+        *("x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-int-or-string"),
     }
 )
 _DROPPED = frozenset({"$defs", "default", "title", "examples"})

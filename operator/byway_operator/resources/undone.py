@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from byway_operator.resources.faults import Fault
-from byway_operator.resources.floor import Floor
 from byway_operator.resources.paths import Path
 from byway_operator.resources.provider_key import ProviderKey
 
@@ -11,11 +10,8 @@ NOT_DONE = "not done in this version"
 
 
 def undone(resource: object) -> Iterator[Fault]:
-    match resource:
-        case ProviderKey():
-            yield from _in_provider_key(resource)
-        case Floor():
-            yield from _in_floor(resource)
+    if isinstance(resource, ProviderKey):
+        yield from _in_provider_key(resource)
 
 
 def _in_provider_key(key: ProviderKey) -> Iterator[Fault]:
@@ -26,16 +22,6 @@ def _in_provider_key(key: ProviderKey) -> Iterator[Fault]:
         )
     if spec.azure and spec.azure.api_version not in (None, "v1"):
         yield _fault(("spec", "azure", "apiVersion"), f"other than v1 is {NOT_DONE}; leave it out")
-    if spec.rate_limits and spec.rate_limits.requests_per_minute is not None:
-        yield _fault(("spec", "rateLimits", "requestsPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
-    if spec.rate_limits and spec.rate_limits.tokens_per_minute is not None:
-        yield _fault(("spec", "rateLimits", "tokensPerMinute"), f"{NOT_DONE}; maxConcurrentRequests is")
-
-
-def _in_floor(floor: Floor) -> Iterator[Fault]:
-    for index, one in enumerate(floor.floor.floors):
-        if one.require_budget:
-            yield _fault(("floor", "floors", index, "requireBudget"), f"{NOT_DONE}, as budgets are; take it out")
 
 
 def _fault(path: Path, message: str) -> Fault:

@@ -6,13 +6,15 @@ not seen here; for that, everything is told anew every so often.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from byway_operator.compile.verdict import Verdict
 from byway_operator.push.fleet import FleetView
 from byway_operator.resources.manifest import Key
 from byway_operator.tell.available import BACK_S
+from byway_operator.tell.books import Books
+from byway_operator.tell.budgets import out_of_reach
 from byway_operator.tell.conditions import Status, earlier
 from byway_operator.tell.summary import Summary
 
@@ -24,6 +26,7 @@ class Grounds:
     verdicts: Mapping[Key, Verdict]
     fleet: FleetView
     health: Summary
+    books: Books = field(default_factory=Books)
 
 
 EVERYTHING_EVERY_S = 30.0
@@ -41,11 +44,13 @@ def afresh(before: Grounds, now: Grounds) -> Set[Key] | None:
     """Beside those that are not `at_rest`. None: all of them."""
     if _who_counts(before.fleet) != _who_counts(now.fleet) or before.health.complete != now.health.complete:
         return None
-    return {*_judged(before, now), *_reported(before, now)}
+    return {*_judged(before, now), *_reported(before, now), *_booked(before, now)}
 
 
 def at_rest(status: Status) -> bool:
     """Whether neither more acks of tables with this form of the object nor time alone say anything new."""
+    if earlier(status, "Exceeded").get("status") == "True" or "refused" in status:
+        return False
     return earlier(status, "Programmed").get("status") == "True" and not earlier(status, "Reconciling")
 
 
@@ -64,11 +69,29 @@ def _reported(before: Grounds, now: Grounds) -> Iterator[Key]:
     for account in _differing(before.health.accounts, now.health.accounts):
         namespace, _, name = account.partition("/")
         yield Key("ProviderKey", namespace, name)
+    for access_key in _differing(before.health.access_keys, now.health.access_keys):
+        namespace, name, _ = access_key.split("/")
+        yield Key("AccessKey", namespace, name)
     endpoints = set(_differing(before.health.endpoints, now.health.endpoints))
     if endpoints:
         for key, verdict in now.verdicts.items():
             if any(fact.endpoint in endpoints for fact in verdict.endpoints):
                 yield key
+
+
+def _booked(before: Grounds, now: Grounds) -> Iterator[Key]:
+    books, older = now.books, before.books
+    if (books.heard, books.away) != (older.heard, older.away) or out_of_reach(now.fleet) != out_of_reach(
+        before.fleet
+    ):
+        yield from (key for key in now.verdicts if key.kind == "Budget")
+        return
+    differing = set(_differing(before.health.budgets, now.health.budgets))
+    if books.books is not older.books:
+        differing.update(_differing(older.books, books.books))
+    for budget in differing:
+        namespace, _, name = budget.partition("/")
+        yield Key("Budget", namespace, name)
 
 
 def _differing(before: Mapping[Any, object], now: Mapping[Any, object]) -> Iterator[Any]:

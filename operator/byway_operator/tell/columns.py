@@ -16,6 +16,8 @@ class Column:
     """A JSONPath as `additionalPrinterColumns` takes it; of its language only fields and one filter are used."""
     type: Literal["string", "integer", "date"] = "string"
     """A date is shown as how long ago it is."""
+    wide: bool = False
+    """Only with `kubectl get -o wide`."""
 
 
 _READY = Column("READY", '.status.conditions[?(@.type=="Ready")].status')
@@ -45,6 +47,10 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("RESETS", ".status.tightest.resetsAt"),
         Column("ENFORCING", '.status.conditions[?(@.type=="Enforcing")].status'),
         _AGE,
+        Column("PERIOD", ".status.tightest.period", wide=True),
+        Column("UNIT", ".status.tightest.unit", wide=True),
+        Column("WHOSE", ".status.tightest.name", wide=True),
+        Column("REASON", '.status.conditions[?(@.type=="Enforcing")].reason', wide=True),
     ),
     "AccessKey": (
         _READY,
@@ -68,7 +74,7 @@ def table_of(
     kind: str, resources: Iterable[tuple[Manifest, Status]], now: float, namespaces: bool = False
 ) -> list[list[str]]:
     """Header and rows, by namespace and name. What is not known is empty, as in kubectl."""
-    shown = columns(kind)
+    shown = [column for column in columns(kind) if not column.wide]
     head = ["NAMESPACE", "NAME"] if namespaces else ["NAME"]
     rows = [[*head, *(column.name for column in shown)]]
     for manifest, status in sorted(resources, key=lambda pair: pair[0].key):

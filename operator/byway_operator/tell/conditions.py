@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from byway_operator.compile.verdict import Condition
@@ -14,14 +15,20 @@ Status = Mapping[str, Any]
 
 # A Secret comes a moment after what refers to it (external-secrets, sealed-secrets, `kubectl apply` of a folder).
 LATE_S = 60.0
-_LATE_REASONS = frozenset({"SecretNotFound", "SecretKeyMissing", "ProviderKeyNotFound"})
+_LATE_REASONS = frozenset({"SecretNotFound", "SecretKeyMissing", "ProviderKeyNotFound", "AccessKeyNotFound"})
 
 # The API server's own bound.
 _MOST_MESSAGE = 32768
 
 
 def rfc3339(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _spelled(int(at))
+
+
+@lru_cache(64)
+def _spelled(at: int) -> str:
+    """Thousands of statuses are of the same second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds(text: str) -> float | None:

@@ -7,7 +7,6 @@ from typing import Any
 from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.budget import Budget
 from byway_operator.resources.model_route import ModelRoute
-from byway_operator.resources.parse import LATER
 from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.structural import structural
 from byway_operator.tell.columns import Column, columns
@@ -67,14 +66,13 @@ def _version(kind: str) -> dict[str, Any]:
 
 
 def _printed(column: Column) -> dict[str, Any]:
-    return {"name": column.name, "type": column.type, "jsonPath": column.path}
+    said: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return {**said, "priority": 1} if column.wide else said
 
 
 def _object(kind: str) -> dict[str, Any]:
     model = MODELS[kind]
     said = cleandoc(model.__doc__ or "")
-    if kind in LATER:
-        said += "\n\nNot done in this version: it is told Accepted=False, NotImplemented, and has no effect."
     spec = model.model_fields["spec"].annotation
     assert isinstance(spec, type), kind
     return {

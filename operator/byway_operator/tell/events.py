@@ -28,6 +28,13 @@ _AGAIN: Mapping[str, str] = {
     "Programmed": "every proxy serves it again",
     "Valid": "the provider takes the credential again",
     "Available": "endpoints answer again",
+    "Exceeded": "there is something left again",
+}
+# Exceeded is bad while it is True, and its Events are found by words of their own.
+_BAD: Mapping[str, str] = {"Exceeded": "True"}
+_SAID_AS: Mapping[tuple[str, str], str] = {
+    ("Exceeded", "True"): "BudgetExceeded",
+    ("Exceeded", "False"): "BudgetAvailable",
 }
 
 
@@ -102,8 +109,8 @@ def _is_news(
 ) -> bool:
     if before == now:
         return False
-    if now[0] == "True":
-        return before is not None and before[0] == "False"
+    if not _is_bad(kind, now):
+        return before is not None and _is_bad(kind, before)
     # That nothing answers behind a name that leads nowhere is no second story.
     unresolved = "False" in (all_now.get("Accepted", ("", ""))[0], all_now.get("ResolvedRefs", ("", ""))[0])
     return not (kind == "Available" and unresolved)
@@ -111,10 +118,15 @@ def _is_news(
 
 def _event(key: Key, uid: str, kind: str, said: tuple[str, str], condition: Mapping[str, Any]) -> Event:
     message = str(condition.get("message", ""))
-    if said[0] == "True":
-        more = f": {message}" if message not in ("", WELL.get(kind)) else ""
-        return Event(key, uid, "Normal", said[1], _AGAIN[kind] + more)
-    return Event(key, uid, "Warning", said[1], message or f"{kind} is False")
+    reason = _SAID_AS.get((kind, said[0]), said[1])
+    if not _is_bad(kind, said):
+        more = f": {message}" if message not in ("", WELL.get(kind)) and kind not in _BAD else ""
+        return Event(key, uid, "Normal", reason, _AGAIN[kind] + more)
+    return Event(key, uid, "Warning", reason, message or f"{kind} is {said[0]}")
+
+
+def _is_bad(kind: str, said: tuple[str, str]) -> bool:
+    return said[0] == _BAD.get(kind, "False")
 
 
 def _heir(name: str, namespace: str, table: Table) -> str | None:

@@ -5,6 +5,9 @@ from typing import Any
 
 from byway_operator.tell.conditions import Status
 
+MARKS = (0.0, 0.5, 0.8, 0.9)
+"""Shares of a budget's tightest limit."""
+
 # Messages that follow from a person's or the compiler's doing, not from the number of proxies.
 _SPOKEN = frozenset({"Accepted", "ResolvedRefs", "Valid"})
 
@@ -19,8 +22,10 @@ def same(one: Status, other: Status) -> bool:
 
 def turned(before: Status, after: Status) -> bool:
     """Whether a condition is another, or has another reason; or a figure is known that was not: a person who calls
-    for the first time looks at it right after."""
-    return _gist(before) != _gist(after) or not after.keys() <= before.keys()
+    for the first time looks at it right after. Or a budget begins to be spent, is half spent and so on, begins to
+    refuse or ceases to."""
+    known = after.keys() <= before.keys()
+    return _gist(before) != _gist(after) or not known or _of_a_budget(before) != _of_a_budget(after)
 
 
 def decided(status: Status) -> bool:
@@ -33,6 +38,13 @@ def decided(status: Status) -> bool:
 def conditions_of(status: Status) -> Mapping[str, Mapping[str, Any]]:
     """By type."""
     return {str(condition.get("type")): condition for condition in status.get("conditions") or ()}
+
+
+def _of_a_budget(status: Status) -> tuple[bool, int]:
+    """Whether it refuses, and how many marks it is past."""
+    tightest = status.get("tightest") or {}
+    spent, limit = float(tightest.get("spent", 0)), float(tightest.get("limit", 0))
+    return bool(status.get("refused")), sum(spent > mark * limit for mark in MARKS)
 
 
 def _timeless(status: Status) -> Mapping[str, Mapping[str, Any]]:

@@ -7,7 +7,9 @@
 Three kinds of haste. *Asked*: a person changed the object and may be waiting for the answer, which comes in two
 parts, that it was seen and then what the proxies made of it. *Turned*: one of its conditions changed by itself.
 *Informed*: nothing but times, rates and counts. A whole cluster's statuses are written at a start, one by one; a
-person's own apply goes before them, and has an allowance of its own so that it never waits for theirs.
+person's own apply goes before them, and has an allowance of its own so that it never waits for theirs. Before them
+goes also what turns for a few: somebody has deleted a Secret, say, and looks what comes of it. What turns for a
+crowd at once is watched by nobody object by object.
 """
 
 from collections.abc import Mapping
@@ -41,10 +43,16 @@ class Pace:
     """Of those, by what nobody asked for: a slow server must not fill all places with it."""
     echo_s: float = 5.0
     """What the source brings later than this after our own write, and says otherwise, somebody else has written."""
+    crowd: int = 20
+    """More that turn at once let what turns for fewer go before them."""
     most_wait_s: float = 60.0
     """Between two tries with one object."""
     most_silence_s: float = 10.0
     """While nobody is answered, with all of them."""
+
+
+# Longer than the crowd of any cluster takes to be told, and still an end to the others' going before it.
+_STEPS_BACK_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class _Object:
     asked_at: float = 0.0
     since: float = 0.0
     """Since when it differs."""
+    turned_at: float = 0.0
+    """When what is to be read turned last; or as much later as its crowd steps back."""
     written_at: float = float("-inf")
     not_before: float = float("-inf")
     tries: int = 0
@@ -110,12 +120,22 @@ class Outbox:
         for key in self._objects.keys() - statuses.keys():
             del self._objects[key]
             self._line.leave(key)
-        for key, status in statuses.items():
-            self._tell(key, uids.get(key, ""), status, told.get(key), now)
+        turning = [
+            key
+            for key, status in statuses.items()
+            if self._tell(key, uids.get(key, ""), status, told.get(key), now)
+        ]
+        turned_at = now + (_STEPS_BACK_S if len(turning) > self._pace.crowd else 0.0)
+        for key in turning:
+            self._objects[key].turned_at = turned_at
+            if key in self._line:
+                self._stand(key, self._objects[key])
         self._began = True
 
-    def _tell(self, key: Key, uid: str, status: Status, told: Status | None, now: float) -> None:
+    def _tell(self, key: Key, uid: str, status: Status, told: Status | None, now: float) -> bool:
+        """Whether it turns: what is to be read is something else than what was last."""
         found = self._objects.get(key)
+        turns = found is None or found.uid != uid or (status is not found.want and turned(found.want, status))
         if found is None or found.uid != uid:
             found = self._objects[key] = _Object(uid, told or {}, told, status)
             self._line.leave(key)
@@ -125,11 +145,12 @@ class Outbox:
             if told is not None and not ours and not same(told, found.known):
                 found.known = told
         elif status is found.want or status == found.want:
-            return
+            return False
         if status.get("observedGeneration") != found.want.get("observedGeneration"):
             found.asked_at = now
         found.want = status
         self._file(key, found, now)
+        return turns
 
     def _file(self, key: Key, found: _Object, now: float) -> None:
         """Put it where it belongs, by what is known and wanted."""
@@ -148,7 +169,7 @@ class Outbox:
     def _stand(self, key: Key, found: _Object) -> None:
         haste = _haste(found)
         # Whoever applied last is still looking; of thousands applied at once nobody watches each.
-        order = -found.asked_at if haste is Haste.ASKED else found.since
+        order = {Haste.ASKED: -found.asked_at, Haste.TURNED: found.turned_at, Haste.INFORMED: found.since}[haste]
         self._line.stand(key, haste, max(found.not_before, self._due_at(found, haste)), order)
 
     def take(self, now: float) -> tuple[list[Write], float | None]:

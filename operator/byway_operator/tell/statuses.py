@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from byway_operator.resources.common import ATOMIC, MAP_BY_NAME, ListType, Part
+from byway_operator.resources.common import ATOMIC, MAP_BY_NAME, IntOrString, ListType, Part
 
 Word = Annotated[str, Field(max_length=316)]
 Line = Annotated[str, Field(max_length=1024)]
 # The API server's own bound of a condition's message.
 Text = Annotated[str, Field(max_length=32768)]
+# Money is a decimal of US dollars, as in a spec; tokens and requests are whole numbers.
+Amount = Annotated[int | str, IntOrString()]
 Instant = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 
 
@@ -109,28 +111,67 @@ class ProviderKeyStatus(StatusTold):
     """What the provider last said is left of its own limits, where it says so."""
 
 
-class LimitTold(Told):
-    """One of the budget's limits, and what is left of it."""
+class TightestTold(Told):
+    """One of the budget's limits, and what is left of it: of its counters the one with the least."""
 
     period: Word
     """The period of spec.limits."""
-    limit: Word | None = None
-    """How much may be spent in it, top-ups included."""
-    spent: Word | None = None
-    """What is booked."""
-    reserved: Word | None = None
-    """What proxies have set aside and not spent yet."""
-    remaining: Word | None = None
+    unit: Word | None = None
+    """What is limited: usd, tokens or requests."""
+    name: Line | None = None
+    """Whose counter this is, where spec.per makes several."""
+    limit: Amount | None = None
+    """How much may be spent in the period, with the top-ups of now."""
+    spent: Amount | None = None
+    """What is booked; of a Minute limit, what was used in the last minute."""
+    reserved: Amount | None = None
+    """What proxies have set aside, for requests under way and the next ones."""
+    remaining: Amount | None = None
     """What may still be set aside."""
     resets_at: Instant | None = None
-    """When the period ends."""
+    """When the period ends and counting begins anew."""
+
+
+class LimitTold(TightestTold):
+    """One of the budget's limits in one unit, and what is left of it: of its counters the one with the least."""
+
+    stranded: Amount | None = None
+    """What was set aside in a proxy's log that is lost: it counts as spent, for nobody can say whether it was."""
+    forecast: Amount | None = None
+    """What will be spent when the period ends, at the pace of this period so far. An estimate."""
+
+
+class ConsumerTold(Told):
+    """Who spends, and how near to a limit."""
+
+    name: Line
+    """Namespace, ServiceAccount, AccessKey or user, as spec.per says."""
+    period: Word | None = None
+    """The period of the limit it is nearest to."""
+    unit: Word | None = None
+    """And its unit: usd, tokens or requests."""
+    spent: Amount | None = None
+    """What it has spent of that limit."""
+    limit: Amount | None = None
+    """How much that limit is for it, with the top-ups of now."""
+    refused_at: Instant | None = None
+    """When a request was last refused, if within ten minutes; where it only observes, would have been."""
 
 
 class BudgetStatus(StatusTold):
     """What became of the budget, and what is left of it."""
 
-    tightest: LimitTold | None = None
+    tightest: TightestTold | None = None
     """The limit of which the smallest share is left."""
+    limits: Annotated[tuple[LimitTold, ...], Field(max_length=15), ATOMIC] = ()
+    """Each limit, a line for each of its units."""
+    consumers: Annotated[tuple[ConsumerTold, ...], Field(max_length=20), ATOMIC] = ()
+    """Those who are nearest to a limit, and those who were refused."""
+    refused: Annotated[tuple[Line, ...], Field(max_length=20), ATOMIC] = ()
+    """Who was refused within the last minute; where it only observes, would have been. Absent: nobody."""
+    overspend_bound: Line | None = None
+    """What may be spent beyond limits of a day and longer at most. Strict: 0. Metered: so much for each stream that
+    is running when they are reached."""
 
 
 class KeyTold(Told):

@@ -8,7 +8,7 @@ for those that must not follow every twitch.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from byway_contract.report import EndpointReport, LastError, ProviderKeyReport, Quota, Report
+from byway_contract.report import BudgetReport, EndpointReport, LastError, ProviderKeyReport, Quota, Report
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,25 @@ class AccountHealth:
 
 
 @dataclass(frozen=True)
+class BudgetHealth:
+    counted: int = 0
+    """Attempts that were held against it."""
+    used: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of Minute limits: unit → subject → what was used in the last minute."""
+    refused: Mapping[str, float] = field(default_factory=dict)
+    """Subject → when a request of it was last refused. Seconds since 1970."""
+    unpriced: tuple[str, ...] = ()
+    """Endpoints that were refused because they have no price."""
+
+
+@dataclass(frozen=True)
 class Summary:
     endpoints: Mapping[str, EndpointHealth] = field(default_factory=dict)
     accounts: Mapping[str, AccountHealth] = field(default_factory=dict)
     access_keys: Mapping[str, float] = field(default_factory=dict)
     """By `namespace/name/key`: when it was last used. Seconds since 1970."""
+    budgets: Mapping[str, BudgetHealth] = field(default_factory=dict)
+    """By `namespace/name`."""
     complete: bool = True
     """Whether every proxy has reported, so that silence of an endpoint says nobody tried it lately."""
 
@@ -49,18 +63,24 @@ class Summary:
 def summarize(reports: Iterable[Report], before: Summary, now: float, complete: bool = True) -> Summary:
     by_endpoint: dict[str, list[EndpointReport]] = {}
     by_account: dict[str, list[ProviderKeyReport]] = {}
+    by_budget: dict[str, list[BudgetReport]] = {}
     access_keys: dict[str, float] = {}
     for report in reports:
         for name, endpoint in report.endpoints.items():
             by_endpoint.setdefault(name, []).append(endpoint)
         for name, account in report.provider_keys.items():
             by_account.setdefault(name, []).append(account)
+        for name, budget in report.budgets.items():
+            by_budget.setdefault(name, []).append(budget)
         for name, used in report.access_keys.items():
             access_keys[name] = max(used, access_keys.get(name, 0.0))
     endpoints = {name: _endpoint(said, before.endpoints.get(name), now) for name, said in by_endpoint.items()}
     rates = _error_rates(endpoints)
     accounts = {name: _account(said, rates.get(name)) for name, said in by_account.items()}
-    return Summary(endpoints, accounts, access_keys, complete)
+    budgets: Mapping[str, BudgetHealth] = {name: _budget(said) for name, said in by_budget.items()}
+    if budgets == before.budgets:
+        budgets = before.budgets  # the same object: then nothing is worked out anew for it
+    return Summary(endpoints, accounts, access_keys, budgets, complete)
 
 
 def median_ms(endpoints: Iterable[EndpointHealth]) -> float | None:
@@ -95,6 +115,20 @@ def _account(said: list[ProviderKeyReport], error_rate: float | None) -> Account
         error_rate if error_rate is not None else failures / requests if requests else 0.0,
         max(said, key=lambda report: (report.quota is not None, report.last_used or 0.0)).quota,
     )
+
+
+def _budget(said: list[BudgetReport]) -> BudgetHealth:
+    used: dict[str, dict[str, int]] = {}
+    refused: dict[str, float] = {}
+    for report in said:
+        for unit, subjects in report.used.items():
+            for subject, amount in subjects.items():
+                sums = used.setdefault(unit, {})
+                sums[subject] = sums.get(subject, 0) + amount
+        for subject, at in report.refused.items():
+            refused[subject] = max(at, refused.get(subject, 0.0))
+    unpriced = tuple(sorted({name for report in said for name in report.unpriced}))
+    return BudgetHealth(sum(report.counted for report in said), used, refused, unpriced)
 
 
 def _error_rates(endpoints: Mapping[str, EndpointHealth]) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ Pure. Who writes it, and how often, is decided elsewhere.
     verdict ------> Accepted, ResolvedRefs --+
     acks, nacks --> Programmed --------------+--> Ready, Reconciling | Stalled
     reports ------> Available | Valid, counts and times
+    books --------> Enforcing, Exceeded, figures of a Budget
 
 What twitches is told coarsely, so that a status differs only when there is something to read: a time moves when it
 is half a minute old, a duration by a tenth.
@@ -18,12 +19,14 @@ from byway_operator.compile.verdict import Condition, Verdict
 from byway_operator.push.fleet import FleetView
 from byway_operator.resources.manifest import Manifest
 from byway_operator.tell.available import available, members, told
-from byway_operator.tell.conditions import Status, progress, ready, rfc3339, seconds, written
+from byway_operator.tell.books import Books
+from byway_operator.tell.budgets import budget_status, with_limits
+from byway_operator.tell.coarse import coarse_time
+from byway_operator.tell.conditions import Status, progress, ready, rfc3339, written
 from byway_operator.tell.programmed import programmed, share
 from byway_operator.tell.summary import Summary, median_ms
 from byway_operator.tell.valid import valid
 
-COARSE_S = 30.0
 _COARSE_SHARE = 0.1
 
 
@@ -35,10 +38,14 @@ def status_of(
     previous: Status | None,
     now: float,
     good: Manifest | None = None,
+    books: Books | None = None,
 ) -> dict[str, Any]:
     """The whole of `status`. `previous` is what was told last; `good` the last good form, if there is one."""
     kind = verdict.key.kind
+    books = books or Books()
     programmed_ = programmed(verdict, fleet, good, previous, now)
+    if kind == "Budget":
+        programmed_ = with_limits(programmed_, books, verdict, previous)
     conditions = [
         ("Accepted", verdict.accepted),
         ("ResolvedRefs", verdict.resolved),
@@ -48,7 +55,10 @@ def status_of(
     moving = progress(verdict.accepted, verdict.resolved, programmed_, previous, now)
     if moving is not None:
         conditions.append((moving[0], Condition("True", moving[1].reason, moving[1].message)))
-    extra, fields = _of_kind(kind, verdict, fleet, health, previous, now)
+    if kind == "Budget":
+        extra, fields = budget_status(verdict, programmed_, books, fleet, health, previous, now)
+    else:
+        extra, fields = _of_kind(kind, verdict, fleet, health, previous, now)
     return {
         "observedGeneration": manifest.generation,
         "conditions": written([*conditions, *extra], manifest.generation, previous, now),
@@ -93,7 +103,7 @@ def _of_provider_key(
 ) -> tuple[list[tuple[str, Condition]], dict[str, Any]]:
     account = health.accounts.get(f"{verdict.key.namespace}/{verdict.key.name}")
     fields: dict[str, Any] = {"models": verdict.models}
-    last_used = _coarse_time(account.last_used if account else None, (previous or {}).get("lastUsed"))
+    last_used = coarse_time(account.last_used if account else None, (previous or {}).get("lastUsed"))
     if last_used:
         fields["lastUsed"] = last_used
     if account is not None and account.requests:
@@ -101,7 +111,7 @@ def _of_provider_key(
     elif previous is not None and "errorRate" in previous and not health.complete:
         fields["errorRate"] = previous["errorRate"]
     credential = (previous or {}).get("credential", {})
-    verified = _coarse_time(account.last_ok if account else None, credential.get("verifiedAt"))
+    verified = coarse_time(account.last_ok if account else None, credential.get("verifiedAt"))
     if verified:
         fields["credential"] = {"verifiedAt": verified}
     quota = _quota(account.quota) if account is not None and account.quota else (previous or {}).get("quota")
@@ -117,7 +127,7 @@ def _of_access_key(verdict: Verdict, health: Summary, previous: Status | None) -
     for fact in verdict.keys:
         at = health.access_keys.get(f"{verdict.key.namespace}/{verdict.key.name}/{fact.name}")
         told_ = {"name": fact.name, "label": fact.label}
-        if last := _coarse_time(at, before.get(fact.name)):
+        if last := coarse_time(at, before.get(fact.name)):
             told_["lastUsed"] = last
             used.append(last)
         keys.append(told_)
@@ -160,14 +170,6 @@ def _coarse_duration(milliseconds: float | None, previous: Status | None) -> str
     was = _milliseconds(before) if before else None
     near = was is not None and abs(milliseconds - was) <= was * _COARSE_SHARE
     return before if near else duration(milliseconds)
-
-
-def _coarse_time(at: float | None, before: str | None) -> str | None:
-    """The time, or the one told before if that is not half a minute older: or newer, from proxies that are gone."""
-    was = seconds(before) if before else None
-    if at is None or (was is not None and at - was < COARSE_S):
-        return before
-    return rfc3339(at)
 
 
 def _milliseconds(text: str) -> float | None:

@@ -33,7 +33,9 @@ class Telling:
             lives[key] = manifest.uid
             if stale is None or key in stale or self._lives.get(key) != manifest.uid:
                 before = self._said_last(key, world)
-                status = status_of(verdict, manifest, grounds.fleet, grounds.health, before, now, good.get(key))
+                status = status_of(
+                    verdict, manifest, grounds.fleet, grounds.health, before, now, good.get(key), grounds.books
+                )
                 self.statuses[key] = status
                 (self._moving.discard if at_rest(status) else self._moving.add)(key)
         for key in self.statuses.keys() - lives.keys():

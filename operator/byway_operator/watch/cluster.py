@@ -18,7 +18,15 @@ from byway_process.logs import Log
 
 from byway_operator.kube.api import KubeApi, KubeError, Listed
 from byway_operator.resources.manifest import World
-from byway_operator.watch.cluster_inventory import FLOORS, KINDS, NAMESPACES, SLICES, ClusterInventory, View, views
+from byway_operator.watch.cluster_inventory import (
+    CONFIG_MAPS,
+    KINDS,
+    NAMESPACES,
+    SLICES,
+    ClusterInventory,
+    View,
+    views,
+)
 from byway_operator.watch.held import Object
 from byway_operator.watch.shrink import believe
 from byway_operator.watch.triggers import Triggers
@@ -199,13 +207,22 @@ class ClusterSource:
             case "namespaces":
                 return await self._api.list_namespaces()
             case "configmaps":
-                return await self._api.list_floors(view.namespace or self._settings.namespace)
+                return await self._fetch_platforms(view.namespace or self._settings.namespace)
             case "endpointslices":
                 return await self._api.list_endpoint_slices(
                     view.namespace or self._settings.namespace, self._settings.proxy_service
                 )
             case plural:
                 return await self._api.list_resources(plural, view.namespace)
+
+    async def _fetch_platforms(self, namespace: str) -> Listed:
+        """The floor and the price book. No selector means the one label or the other, so they are two LISTs: one of
+        both at the earlier version, since what the later has beyond that is known as newer."""
+        floors = await self._api.list_floors(namespace)
+        books = await self._api.list_price_books(namespace)
+        items = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in floors.items}
+        items |= {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in books.items}
+        return Listed(tuple(items.values()), min(floors.version, books.version))
 
     def _does_without(self, lister: _Lister, error: KubeError) -> bool:
         """Where only some namespaces are ours, the right to see all of them may be missing: then nobody is shared
@@ -266,7 +283,7 @@ def _wait_s(failures: int) -> float:
 
 def _way_out(view: View, status: int) -> str:
     group = "discovery.k8s.io" if view.plural == SLICES else "byway.dev" if view.plural in KINDS else ""
-    group = "" if view.plural in ("secrets", FLOORS) else group
+    group = "" if view.plural in ("secrets", CONFIG_MAPS) else group
     if status == 403:
         where = "a ClusterRole" if view.namespace is None else f"a Role in {view.namespace}"
         return f'grant the operator get, list and watch on {view.plural} (apiGroup "{group}") by {where}'

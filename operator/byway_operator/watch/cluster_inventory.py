@@ -21,8 +21,8 @@ KINDS = {
     "secrets": "Secret",
 }
 """By their plural, as in a URL."""
-NAMESPACES, SLICES, FLOORS = "namespaces", "endpointslices", "configmaps"
-MANIFESTS = {**KINDS, FLOORS: "ConfigMap"}
+NAMESPACES, SLICES, CONFIG_MAPS = "namespaces", "endpointslices", "configmaps"
+MANIFESTS = {**KINDS, CONFIG_MAPS: "ConfigMap"}
 """What becomes a manifest; the last in the release's namespace alone."""
 
 
@@ -41,7 +41,7 @@ def views(watch_namespaces: Sequence[str], release: str) -> tuple[View, ...]:
     """What is looked at; `watch_namespaces` empty is all."""
     where: Sequence[str | None] = sorted(set(watch_namespaces)) or (None,)
     resources = (View(plural, namespace) for plural in KINDS for namespace in where)
-    return (*resources, View(NAMESPACES), View(SLICES, release), View(FLOORS, release))
+    return (*resources, View(NAMESPACES), View(SLICES, release), View(CONFIG_MAPS, release))
 
 
 class ClusterInventory:

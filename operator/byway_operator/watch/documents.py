@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from byway_operator.resources.common import LABEL_PATTERN, SUBDOMAIN_PATTERN
+from byway_operator.resources.config_map import says
 from byway_operator.resources.faults import nearest
 from byway_operator.resources.floor import FLOOR_LABEL, FLOOR_NAME
 from byway_operator.resources.manifest import Key, Manifest, Place, Problem
+from byway_operator.resources.price_book import PRICE_BOOK_LABEL, PRICE_BOOK_NAME
 from byway_operator.resources.yaml_text import Document, NotReadable, documents_of
 
 GROUP, VERSION = "byway.dev", "byway.dev/v1alpha1"
+PLATFORMS_OWN = ((FLOOR_LABEL, FLOOR_NAME, "floor"), (PRICE_BOOK_LABEL, PRICE_BOOK_NAME, "price book"))
+"""ConfigMaps that are read: label, name, what they are."""
 KINDS = ("ModelRoute", "ProviderKey", "Budget", "AccessKey")
 CORE_KINDS = (
     "Secret",
@@ -94,12 +98,9 @@ def _judge(file: str, document: Document, namespace: str) -> Manifest | Problem 
     if wrong is not None:
         field, message = wrong
         return Problem(place.of(field), f"{field}: {message}")
-    if _is_floor(str(version), str(kind), body):
-        if not _floor_label(body):
-            said = f'metadata.labels: want {FLOOR_LABEL}: "true"; a cluster takes it for no floor without'
-            return Problem(place.of("metadata"), said)
-    elif not _read_here(str(version), str(kind)):
-        return f"{kind} {_name_in(body)}"
+    if not _read_here(str(version), str(kind)) and not (kind == "ConfigMap" and _is_platforms(body)):
+        unlabelled = _unlabelled(str(version), str(kind), body)
+        return Problem(place.of("metadata"), unlabelled) if unlabelled else f"{kind} {_name_in(body)}"
     return _manifest(str(kind), body, place, namespace)
 
 
@@ -107,15 +108,18 @@ def _read_here(version: str, kind: str) -> bool:
     return version == VERSION or (version == "v1" and kind in ("Secret", "Namespace"))
 
 
-def _is_floor(version: str, kind: str, body: dict[str, Any]) -> bool:
-    """By its label, as in a cluster; one of that name which lacks it was hardly meant to bind nobody."""
-    return (version, kind) == ("v1", "ConfigMap") and (_floor_label(body) or _name_in(body) == FLOOR_NAME)
+def _is_platforms(body: dict[str, Any]) -> bool:
+    """By its label, as in a cluster."""
+    return any(says(body, label) for label, _, _ in PLATFORMS_OWN)
 
 
-def _floor_label(body: dict[str, Any]) -> bool:
-    metadata = body.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    return isinstance(labels, dict) and labels.get(FLOOR_LABEL) == "true"
+def _unlabelled(version: str, kind: str, body: dict[str, Any]) -> str:
+    """What is wrong with one that has the name and not the label: it was hardly meant to do nothing."""
+    if (version, kind) == ("v1", "ConfigMap"):
+        for label, name, word in PLATFORMS_OWN:
+            if _name_in(body) == name:
+                return f'metadata.labels: want {label}: "true"; a cluster takes it for no {word} without'
+    return ""
 
 
 def _not_ours(version: str, kind: str) -> tuple[str, str] | None:

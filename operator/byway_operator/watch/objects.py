@@ -18,7 +18,7 @@ _KEPT = ("name", "namespace", "uid", LABELS, "creationTimestamp", "generation")
 
 @dataclass(frozen=True)
 class Known:
-    """An object of ours, a Secret, or the floor."""
+    """An object of ours, a Secret, the floor or the price book."""
 
     manifest: Manifest
     told: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)

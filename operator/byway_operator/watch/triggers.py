@@ -14,7 +14,7 @@ from functools import partial
 from byway_process.logs import Log
 from kubernetes.aio.client import Configuration
 
-from byway_operator.watch.cluster_inventory import FLOORS, KINDS, NAMESPACES, SLICES, View
+from byway_operator.watch.cluster_inventory import CONFIG_MAPS, KINDS, NAMESPACES, SLICES, View
 from byway_operator.watch.held import Object
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
@@ -33,7 +33,7 @@ class Triggers:
         self._connect, self._log, self._service = connect, log, service
         everywhere = any(view.namespace is None for view in views if view.plural in KINDS)
         resources = [view for view in views if view.plural in KINDS or (everywhere and view.plural == NAMESPACES)]
-        self._groups = (resources, [view for view in views if view.plural in (SLICES, FLOORS)])
+        self._groups = (resources, [view for view in views if view.plural in (SLICES, CONFIG_MAPS)])
         self._again: list[Callable[[], object]] = []
         self.restarts = 0
         self.watched: set[View] = set()

@@ -21,8 +21,9 @@ from kopf._core.engines.peering import Identity  # not exported, though `kopf.op
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from byway_operator.kube.api import CREDENTIAL_LABEL, FLOOR_LABEL, GROUP, VERSION, KubeError
-from byway_operator.watch.cluster_inventory import FLOORS, NAMESPACES, SLICES, View
+from byway_operator.kube.api import CREDENTIAL_LABEL, FLOOR_LABEL, GROUP, PRICE_BOOK_LABEL, VERSION, KubeError
+from byway_operator.resources.config_map import says
+from byway_operator.watch.cluster_inventory import CONFIG_MAPS, NAMESPACES, SLICES, View
 from byway_operator.watch.triggers import Connect, Heard
 
 END_WITHIN_S = 0.5
@@ -32,7 +33,7 @@ _LISTED = re.compile(r"/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[a-z]+)$
 _NO_PEERS = Identity("byway-operator")
 """For peering, which is off. Left to itself kopf makes one of the user's name, and in an image there is none."""
 _CORE = ("", "v1")
-_GROUPS = {"secrets": _CORE, NAMESPACES: _CORE, FLOORS: _CORE, SLICES: ("discovery.k8s.io", "v1")}
+_GROUPS = {"secrets": _CORE, NAMESPACES: _CORE, CONFIG_MAPS: _CORE, SLICES: ("discovery.k8s.io", "v1")}
 
 
 class Watches:
@@ -105,7 +106,9 @@ class Watches:
             namespace = found["metadata"].get("namespace")
             view = self._views.get((plural, None)) or self._views.get((plural, namespace))
             if view is not None:
-                self._heard(view, event["type"], found)
+                # No selector means the one label or the other, so we are told of every ConfigMap of the namespace.
+                ours = plural != CONFIG_MAPS or says(found, FLOOR_LABEL) or says(found, PRICE_BOOK_LABEL)
+                self._heard(view, event["type"] if ours else "DELETED", found)
 
         return event
 
@@ -153,7 +156,6 @@ def _settings(service: str) -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # else it asks for rights on CustomResourceDefinitions
     settings.process.ultimate_exiting_timeout = None  # else it would end this whole process with SIGKILL
     settings.watching.label_selectors["secrets"] = f"{CREDENTIAL_LABEL}=true"
-    settings.watching.label_selectors[FLOORS] = f"{FLOOR_LABEL}=true"
     settings.watching.label_selectors[SLICES] = f"kubernetes.io/service-name={service}"
     # Bookmarks come every minute: a watch that says nothing for longer is dead, whatever its socket says.
     settings.watching.inactivity_timeout = 70

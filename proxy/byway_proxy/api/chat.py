@@ -1,8 +1,11 @@
 """`POST /chat/completions`: read, admit, choose, carry; and say in OpenRouter's words why not."""
 
 import msgspec
+from byway_contract.budget import Budget
+from msgspec import Struct
 
 from byway_proxy.admit.admit import Caller
+from byway_proxy.api.downgrade import due, lowered, spent
 from byway_proxy.api.errors import ApiError
 from byway_proxy.api.refusals import from_giving_up, from_nothing
 from byway_proxy.api.reply import Reply
@@ -12,14 +15,17 @@ from byway_proxy.carry.carry import GaveUp, carry
 from byway_proxy.carry.dialects.openai_answer import Identity
 from byway_proxy.carry.dialects.openai_request import BadRequest, ChatRequest, read
 from byway_proxy.carry.dialects.openai_stream import Stream
+from byway_proxy.carry.heads import Heads
 from byway_proxy.carry.job import About, Job, Means
 from byway_proxy.carry.outlet import ClientGone
+from byway_proxy.carry.planning import Rules
 from byway_proxy.carry.relay import DONE
 from byway_proxy.choose.choose import Choice, choose
 from byway_proxy.choose.explain import explain, explain_nothing
 from byway_proxy.choose.nothing import Nothing
 from byway_proxy.choose.view import View
 from byway_proxy.choose.wanted import PLAIN, TEXT, BadPreference, Wanted, preferences
+from byway_proxy.meter.budgets import Bound
 from byway_proxy.meter.ids import generation_id
 from byway_proxy.meter.log import LogFull
 
@@ -39,15 +45,7 @@ class Chat:
         generation = generation_id(created, means.random_bytes(20))
         outcome = "client_cancel"
         try:
-            job = self._job(received, generation, created)
-            try:
-                outcome = await carry(job, means, reply)
-            except GaveUp as gave_up:
-                outcome = _given_up(gave_up, job, reply)
-            except LogFull as full:
-                raise ApiError(
-                    503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
-                ) from full
+            outcome = await self._answered(self._asked(received, generation, created), reply)
         except ApiError as error:
             outcome = str(error.status)
             error.more_headers += b"X-Generation-Id: %s\r\n" % generation.encode()
@@ -55,22 +53,62 @@ class Chat:
         finally:
             means.tally.requests["chat", outcome] += 1
 
-    def _job(self, received: Received, generation: str, created: int) -> Job:
-        view, heads = self._serving.current()
+    async def _answered(self, asked: "_Asked", reply: Reply) -> str:
+        job = self._job(asked)
+        try:
+            try:
+                return await carry(job, self._means, reply)
+            except GaveUp as gave_up:
+                instead = self._instead(asked, job, gave_up)
+                if instead is None:
+                    return _given_up(gave_up, job, reply, self._means.wall())
+                job = instead
+            return await carry(job, self._means, reply)
+        except GaveUp as gave_up:
+            return _given_up(gave_up, job, reply, self._means.wall())
+        except LogFull as full:
+            raise ApiError(
+                503, "this proxy cannot write its log, so it sends nothing; try again", retry_after_s=2.0
+            ) from full
+
+    def _asked(self, received: Received, generation: str, created: int) -> "_Asked":
+        self._serving.current()
         caller = self._serving.caller(received.headers)
         try:
             request = read(received.body)
         except BadRequest as bad:
             raise ApiError(400, bad.message, param=bad.param) from bad
-        explaining = received.headers.get("X-Byway-Explain") == "1"
-        choice = self._choose(_wanted(request, caller), view, explaining)
-        headers = b"X-Generation-Id: %s\r\n" % generation.encode()
-        if choice.ignored:
-            headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
-        explained = _encode({"explain": explain(choice)}) if explaining else None
-        return Job(
-            request, caller, choice, heads, generation, created, headers, _about(received, request), explained
-        )
+        return _Asked(
+            request, _wanted(request, caller), caller, _about(received, request), generation, created,
+            received.headers.get("X-Byway-Explain") == "1",
+        )  # fmt: skip
+
+    def _job(self, asked: "_Asked") -> Job:
+        view, heads = self._serving.current()
+        rules = self._serving.rules(asked.caller.namespace)
+        choice, lower = self._choose(asked.wanted, view, asked.explaining), None
+        if rules.budgets.any_downgrade:
+            lower = self._lower(asked, due(_bound(asked, choice, rules), self._means.asking.share), view)
+        return _job_of(asked, lower or _Lower(choice), heads, rules)
+
+    def _instead(self, asked: "_Asked", job: Job, gave_up: GaveUp) -> Job | None:
+        """The money is spent, as it turned out, and another model may answer. Once."""
+        if job.downgraded:
+            return None
+        view, heads = self._serving.current()
+        lower = self._lower(asked, spent(gave_up.failure.denial), view)
+        return None if lower is None else _job_of(asked, lower, heads, self._serving.rules(asked.caller.namespace))
+
+    def _lower(self, asked: "_Asked", budget: Budget | None, view: View) -> "_Lower | None":
+        """Who serves the model that the budget names. None: nobody does, to this caller."""
+        if budget is None or budget.downgrade is None:
+            return None
+        means, model = self._means, budget.downgrade.model
+        try:
+            choice = choose(lowered(asked.wanted, model), view, means.health, means.now(), means.dice)
+        except Nothing:
+            return None
+        return _Lower(choice, (f"{model}; budget={budget.id}",))
 
     def _choose(self, wanted: Wanted, view: View, explaining: bool) -> Choice:
         try:
@@ -80,6 +118,47 @@ class Chat:
             if explaining:
                 error.metadata["explain"] = explain_nothing(nothing)
             raise error from nothing
+
+
+class _Asked(Struct, frozen=True):
+    """A request that was read, and may be answered."""
+
+    request: ChatRequest
+    wanted: Wanted
+    caller: Caller
+    about: About
+    generation: str
+    created: int
+    explaining: bool
+
+
+class _Lower(Struct, frozen=True):
+    choice: Choice
+    downgraded: tuple[str, ...] = ()
+    """To which model, and by which budget; empty where it was not."""
+
+
+def _job_of(asked: _Asked, lower: _Lower, heads: Heads, rules: Rules) -> Job:
+    choice = lower.choice
+    headers = b"X-Generation-Id: %s\r\n" % asked.generation.encode()
+    if choice.ignored:
+        headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
+    if lower.downgraded:
+        headers += b"X-Byway-Downgraded: %s\r\n" % _in_a_header(lower.downgraded)
+    explained = _encode({"explain": explain(choice)}) if asked.explaining else None
+    return Job(
+        asked.request, asked.caller, choice, heads, rules, asked.generation, asked.created, headers, asked.about,
+        explained, bool(lower.downgraded),
+    )  # fmt: skip
+
+
+def _bound(asked: _Asked, choice: Choice, rules: Rules) -> Bound:
+    """What binds the first candidate: it is the one that will be paid for."""
+    slot, caller = choice.candidates[0].slot, asked.caller
+    return rules.budgets.binding(
+        caller.namespace, caller.service_account, caller.access_key, caller.user, slot.account_id,
+        slot.endpoint.model,
+    )  # fmt: skip
 
 
 def _wanted(request: ChatRequest, caller: Caller) -> Wanted:
@@ -121,9 +200,9 @@ def _about(received: Received, request: ChatRequest) -> About:
     )
 
 
-def _given_up(gave_up: GaveUp, job: Job, reply: Reply) -> str:
+def _given_up(gave_up: GaveUp, job: Job, reply: Reply, wall: float) -> str:
     choice = job.choice
-    error = from_giving_up(gave_up, job.request.models)
+    error = from_giving_up(gave_up, job.request.models, job.caller.namespace, wall)
     if choice.ignored:
         error.more_headers += b"X-Byway-Ignored: %s\r\n" % _in_a_header(choice.ignored)
     if job.explained is not None:

@@ -25,10 +25,13 @@ class Vitals:
         lag_s: Callable[[], float],
         unshipped: Callable[[], int],
         verifications: Callable[[], Mapping[str, int]],
+        rates_refused: Callable[[], Mapping[str, int]],
+        valkey: Callable[[], bool | None],
     ) -> None:
         self.table_hash, self.table_seq, self.table_age_s = table_hash, table_seq, table_age_s
         self.connected, self.inflight, self.lag_s, self.unshipped = connected, inflight, lag_s, unshipped
         self.verifications, self.draining = verifications, draining
+        self.rates_refused, self.valkey = rates_refused, valkey
 
 
 class Collector:
@@ -78,6 +81,14 @@ class Collector:
         for outcome, count in self._vitals.draining().items():
             departed.add_metric([outcome], count)
         yield departed
+        refused = CounterMetricFamily(
+            "byway_over_rate",
+            "Attempts that a limit of a minute had no room for, by whose it is",
+            labels=["limit_of"],
+        )
+        for whose, count in self._vitals.rates_refused().items():
+            refused.add_metric([whose], count)
+        yield refused
         yield GaugeMetricFamily("byway_inflight_streams", "Streams open to clients", value=tally.streams)
         yield _histogram("byway_request_duration_seconds", "Answered requests, to their last byte", tally.durations)
         yield _histogram("byway_first_token_seconds", "Streams, from sending to first content", tally.first_tokens)
@@ -103,6 +114,11 @@ class Collector:
         yield GaugeMetricFamily(
             "byway_control_connected", "1 while the operator is reached", value=float(vitals.connected())
         )
+        valkey = vitals.valkey()
+        if valkey is not None:
+            yield GaugeMetricFamily(
+                "byway_valkey_connected", "1 while limits of a minute are counted together", value=float(valkey)
+            )
         yield GaugeMetricFamily("byway_inflight_requests", "Requests being answered", value=vitals.inflight())
         yield GaugeMetricFamily("byway_loop_lag_seconds", "How late the loop runs", value=vitals.lag_s())
 

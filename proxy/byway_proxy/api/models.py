@@ -130,7 +130,14 @@ def pricing(price: Price | None) -> dict[str, str]:
         found["input_cache_read"] = per_token(price.cache_read)
     if price.cache_write is not None:
         found["input_cache_write"] = per_token(price.cache_write)
-    return found
+    others = {
+        "internal_reasoning": price.reasoning,
+        "audio": price.audio_input,
+        "audio_output": price.audio_output,
+        "image_token": price.image_input,
+        "image_output": price.image_output,
+    }
+    return found | {name: per_token(rate) for name, rate in others.items() if rate is not None}
 
 
 def per_token(per_million: int) -> str:

@@ -9,12 +9,15 @@ from byway_proxy.admit.admit import Admission, Caller
 from byway_proxy.api.callers import caller_of
 from byway_proxy.api.errors import ApiError
 from byway_proxy.carry.heads import Heads
+from byway_proxy.carry.planning import Rules
 from byway_proxy.choose.view import View
+from byway_proxy.meter.budgets import Budgets
 
 
 class Serving:
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        self._wall = wall
+    def __init__(self, wall: Callable[[], float] = time.time, default_output: int = 4096) -> None:
+        """`default_output`: tokens that an answer may have where nobody says, and a budget wants to know."""
+        self._wall, self._default_output = wall, default_output
         self._admission = Admission()
         self._live: tuple[View, Heads] | None = None
 
@@ -43,6 +46,8 @@ class Serving:
     def swap(self, table: Table) -> None:
         """Raises TableError, and then the old one stays."""
         self._live = View(table), Heads(table)
+        budgets = Budgets(table.budgets.values())
+        self._rules = tuple(Rules(budgets, demanded, self._default_output) for demanded in (False, True))
         self._admission.obey(table)
 
     def current(self) -> tuple[View, Heads]:
@@ -50,6 +55,12 @@ class Serving:
         if self._live is None:
             raise ApiError(503, "this proxy has no table yet; try again shortly", retry_after_s=1.0)
         return self._live
+
+    def rules(self, namespace: str) -> Rules:
+        """What callers of a namespace are bound by. Once there is a table."""
+        view, _ = self.current()
+        floor = view.floor(namespace)
+        return self._rules[floor is not None and floor.require_budget]
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Whoever sent a request with these headers. Raises ApiError 401."""

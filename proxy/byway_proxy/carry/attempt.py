@@ -1,11 +1,11 @@
 """One try at one endpoint, up to the moment that its answer is worth delivering.
 
-    place at the endpoint --> INTENT in the log --> connect, send --> head --> content
-                                                                                 |
-    Refused <-- anything that goes wrong before ---------------------------------+--> Answered
+    place, rates, money --> INTENT in the log --> connect, send --> head --> content
+                                                                                   |
+    Refused <-- anything that goes wrong before -----------------------------------+--> Answered
 
 It obeys: what a failure means is decided in `refusing`, what happens next in `failover`. Whatever happens, it gives
-its place back and settles once.
+its place and what it held back, and settles once.
 """
 
 import asyncio
@@ -18,22 +18,31 @@ from byway_contract.table import NO_DEFAULTS
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects import openai_answer, openai_request
 from byway_proxy.carry.dialects.openai_answer import BadAnswer, Identity, ProviderError, Whole, usage_bytes
-from byway_proxy.carry.dialects.openai_request import ChatRequest
+from byway_proxy.carry.dialects.openai_request import ChatRequest, Fields
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.failover import Answered, Refused
+from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
+from byway_proxy.carry.planning import FREELY, plan
 from byway_proxy.carry.refusing import by_error, by_failure, error_in
 from byway_proxy.carry.upstream.failures import Failure
 from byway_proxy.choose.choose import Candidate
 from byway_proxy.choose.target import Slot
 from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.denial import Denial
+from byway_proxy.meter.held import Hold
 from byway_proxy.meter.ids import attempt_id
 from byway_proxy.meter.meter import Settled
+from byway_proxy.meter.minute_limits import estimate
+from byway_proxy.meter.rates import NOTHING as NOTHING_TAKEN
+from byway_proxy.meter.rates import Over
 
 NOTHING = Usage()
 ERROR_BYTES = 64 * 1024
 """Enough of a provider's error to see what it means."""
+NOT_TEXT_BYTES = 16 * 1024
+"""Counted of a prompt that holds more than text, until its provider says what it was. A guess."""
 
 
 class TimedOut(Exception):
@@ -47,14 +56,22 @@ class TimedOut(Exception):
 class Attempt:
     # As it begins; what a class says need not be said again for each attempt.
     _settled = False
+    _hold: Hold | None = None
+    begun = False
+    """It stands in the log, so it counts."""
     first_token_ms: float | None = None
     stream: Stream | None = None
     whole: Whole | None = None
     error: ProviderError | None = None
     """What the provider said was wrong, for a caller whose fault it is."""
+    over_rate: Over | None = None
+    """The rate that had no room for it."""
+    _taken = NOTHING_TAKEN
 
-    def __init__(self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float) -> None:
-        self._job, self._means, self.candidate = job, means, candidate
+    def __init__(
+        self, job: Job, means: Means, candidate: Candidate, number: int, ends_at: float, holding: Holding
+    ) -> None:
+        self._job, self._means, self.candidate, self._holding = job, means, candidate, holding
         slot, patience, generation = candidate.slot, means.patience, job.generation
         endpoint, account, route = slot.endpoint, slot.account, slot.route
         self.patience = patience = patience if route is None else patience.under(route.timeouts)
@@ -64,7 +81,11 @@ class Attempt:
         """Events that came before the answer was worth delivering."""
         if job.request.stream:
             self.stream = Stream(self.identity)
-        body = _body(job.request, slot)
+        of_route = _of_route(job.request, slot)
+        self._plan = planned = plan(job.rules, job.request, job.caller, slot, of_route, first=number == 1)
+        if planned.most_output is not None:
+            of_route = openai_request.with_cap(of_route, planned.most_output)
+        body = openai_request.body_for(job.request, endpoint.upstream_model, of_route, account.quirks)
         self._head = head = job.heads.of(slot.account_id)
         self.exchange = means.client.exchange(
             head.origin, head.with_length(len(body)), body, connect_s=patience.connect_s
@@ -83,10 +104,17 @@ class Attempt:
             self._means.deadlines.remove(self.watch)
             return Refused("at_capacity", sent=False)
         try:
-            self._means.meter.begin(self._intent)
-        except BaseException:
-            self._means.health.end(self._place)
-            raise
+            refused = self._take_of_rates()
+            if refused is None and self._plan is not FREELY:
+                refused = await self._set_aside()
+            if refused is None:
+                self._means.meter.begin(self._intent, self._hold)
+                self.begun = True
+        finally:
+            if not self.begun:
+                self._unsent()
+        if refused is not None:
+            return refused
         try:
             refused = await self._ask()
         except asyncio.CancelledError:
@@ -102,6 +130,25 @@ class Attempt:
             return Answered()
         self._fail(refused)
         return refused
+
+    async def _set_aside(self) -> Refused | None:
+        """What it may cost at worst. None: it may be sent."""
+        got = self._holding.at_once(self._plan)
+        if got is None:
+            got = await self._holding.hold(self._plan, self.candidate.endpoint_id)
+            self._began = self._means.now()
+        if isinstance(got, Denial):
+            return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
+        self._hold = got
+        return None
+
+    def _unsent(self) -> None:
+        if self._hold is not None:
+            self._means.meter.unhold(self._hold)
+        self._taken.cancel()
+        if self._place is not None:
+            self._means.health.end(self._place)
+        self._means.deadlines.remove(self.watch)
 
     def settle(
         self,
@@ -133,6 +180,8 @@ class Attempt:
             finish=said.finish, native_finish=said.native_finish[:64], upstream_id=said.upstream_id,
         )  # fmt: skip
         self._count(settled.record)
+        tokens = settled.record.usage.prompt + settled.record.usage.completion
+        self._taken.settle(0 if outcome == "failed" else tokens, tokens, means.now())
         return settled
 
     @property
@@ -210,6 +259,18 @@ class Attempt:
             answered = exchange.status in (0, 200)
             used = self.used() if answered else (NOTHING, "unknown")
             self.settle("client_cancel" if answered else "failed", *used, answered=answered, reason="")
+
+    def _take_of_rates(self) -> Refused | None:
+        means, slot, job = self._means, self.candidate.slot, self._job
+        taken = means.health.rates.admit(
+            self._intent, slot.rates, _estimated(job.request, slot), job.counted, self._began, self._intent.at
+        )
+        if isinstance(taken, Over):
+            self.over_rate = taken
+            kind: Kind = "over_rate" if taken.budget else "at_rate"
+            return Refused(kind, retry_after_s=taken.after_s, sent=False, everywhere=taken.everywhere)
+        self._taken = taken
+        return None
 
     async def _ask(self) -> Refused | None:
         """None: the answer is worth delivering."""
@@ -330,11 +391,17 @@ def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
     )  # fmt: skip
 
 
-def _body(request: ChatRequest, slot: Slot) -> bytes:
-    route, of_route = slot.route, None
-    if route is not None and (route.defaults != NO_DEFAULTS or route.max_output_tokens is not None):
-        of_route = openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
-    return openai_request.body_for(request, slot.endpoint.upstream_model, of_route, slot.account.quirks)
+def _of_route(request: ChatRequest, slot: Slot) -> Fields | None:
+    route = slot.route
+    if route is None or (route.defaults == NO_DEFAULTS and route.max_output_tokens is None):
+        return None
+    return openai_request.said_by_route(request, route.defaults, route.max_output_tokens)
+
+
+def _estimated(request: ChatRequest, slot: Slot) -> int:
+    # Text alone, or more: the bytes of a picture say nothing of its tokens.
+    prompt = request.size if len(request.modalities) == 1 else min(request.size, NOT_TEXT_BYTES)
+    return estimate(prompt, request.max_tokens, slot.endpoint.max_output_tokens)
 
 
 def _said(whole: Whole | None) -> int:

@@ -11,20 +11,24 @@ from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects.openai_answer import ProviderError
 from byway_proxy.carry.failover import Failover, GiveUp, Left, Order, Try
 from byway_proxy.carry.failure import Failure
+from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.outlet import EVENTS, ClientGone, Outlet
 from byway_proxy.carry.relay import Relay, deliver_whole
+from byway_proxy.meter.rates import Over
 
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 
 
 class GaveUp(Exception):
-    """Nobody answered. `failure` is what the client is to be told, `said` what the last provider said of it."""
+    """Nobody answered. `failure` is what the client is to be told, `said` what the last provider said of it, `over`
+    the rate that kept the last from being asked."""
 
-    def __init__(self, failure: Failure, said: ProviderError | None) -> None:
+    def __init__(self, failure: Failure, said: ProviderError | None, over: Over | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.said = said
+        self.over = over
 
 
 async def carry(job: Job, means: Means, outlet: Outlet) -> str:
@@ -56,20 +60,23 @@ async def _answered(job: Job, means: Means, ends_at: float) -> Attempt:
         choice.candidates, means.retries, means.dice, most_attempts=choice.most_attempts, fallbacks=choice.fallbacks
     )
     order: Order = machine.begin()
-    number = 0
+    holding = Holding(means.asking, means.witness, means.now)
+    number = tries = 0
     try:
         while isinstance(order, Try):
             if order.after_s:
                 await asyncio.sleep(order.after_s)
-            number += 1
-            attempt = Attempt(job, means, order.candidate, number, ends_at)
-            order = machine.after(await attempt.run())
+            tries += 1
+            attempt = Attempt(job, means, order.candidate, number + 1, ends_at, holding)
+            fact = await attempt.run()
+            number += attempt.begun
+            order = machine.after(fact)
     except BaseException:
         machine.after(Left())
         raise
     if isinstance(order, GiveUp):
-        raise GaveUp(order.error, attempt.error)
-    if number > 1:
+        raise GaveUp(order.error, attempt.error, attempt.over_rate)
+    if tries > 1:
         means.tally.failovers += 1
     return attempt
 

@@ -15,7 +15,8 @@ second provider's answer cannot be appended to it. `Left` (the client went) ends
     reset, slow, bad or empty answer, 429, our         the next, at once
       credential, model missing
     its address may not be called                      the next
-    at its cap, too dear for the budget                the next; it was not asked, so it is no attempt
+    at its cap or rate, too dear for the budget        the next; it was not asked, so it is no attempt
+    over a rate that binds whoever is asked            given up
     400, 413, 422                                      given up: another would say the same
     context too long, content refused                  another *model* of the chain, or given up
     the request's deadline                             given up
@@ -28,11 +29,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from byway_proxy.carry.failure import Failure, failure, left
+from byway_proxy.carry.failure import NOT_ASKED, Failure, failure, left
 from byway_proxy.carry.retries import Retries
 from byway_proxy.choose.candidate import Candidate
 from byway_proxy.choose.health import Dice, Standing
 from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.denial import Denial
 
 MOST_ATTEMPTS = 8
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -40,7 +42,6 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 TRANSIENT: tuple[Kind, ...] = ("server_error", "overloaded", "timeout")
 FINAL: tuple[Kind, ...] = ("bad_request", "too_large", "unprocessable", "deadline")
 OF_MODEL: tuple[Kind, ...] = ("context_length", "content_filter")
-NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "budget")
 
 
 class Refused(Struct, frozen=True, gc=False):
@@ -53,6 +54,10 @@ class Refused(Struct, frozen=True, gc=False):
     """False: not a byte of the request left us, so the same endpoint may be tried again."""
     why: str = ""
     """Why no connection came about, in a sentence of ours."""
+    denial: Denial | None = None
+    """Of `budget` and `ledger`."""
+    everywhere: bool = False
+    """No other candidate could do better."""
 
 
 class Answered(Struct, frozen=True, gc=False):
@@ -143,10 +148,10 @@ class Failover:
     def _refused(self, fact: Refused) -> Order:
         self._close_attempt()
         candidate = self._candidates[self._at]
-        self._refusals.append((candidate, Trouble(fact.kind, fact.status, fact.retry_after_s)))
+        self._refusals.append((candidate, Trouble(fact.kind, fact.status, fact.retry_after_s, denial=fact.denial)))
         if fact.kind in NOT_ASKED:
             self.attempts -= 1
-        if fact.kind in FINAL:
+        if fact.kind in FINAL or fact.everywhere:
             return self._give_up()
         if self.attempts >= min(self._most, MOST_ATTEMPTS):
             return self._give_up()

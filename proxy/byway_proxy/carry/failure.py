@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from byway_proxy.choose.candidate import Candidate
 from byway_proxy.choose.trouble import Kind, Trouble
+from byway_proxy.meter.denial import Denial
 
 Ending = Kind | Literal["left"]
 
@@ -36,13 +37,17 @@ TOLD: dict[Ending, tuple[int, str, str]] = {
     "context_length": (400, "context_length_exceeded", "has too short a context for this request"),
     "content_filter": (400, "content_policy_violation", "refused the content of this request"),
     "at_capacity": (429, "rate_limit_exceeded", "is at the cap of concurrent requests set for it"),
+    "at_rate": (429, "rate_limit_exceeded", "is at the rate set for its provider key"),
+    "over_rate": (429, "rate_limit_exceeded", "was not asked: a budget's limit of a minute is reached"),
     "budget": (402, "payment_required", "costs more than the budget has left"),
+    "ledger": (503, "ledger_unavailable", "cannot be paid for: the ledger does not answer"),
     "deadline": (504, "timeout", "did not answer before the request's deadline"),
     "left": (499, "unmapped", "lost its client"),
 }
 """Status, `error_type`, and how the sentence goes on after the provider's name."""
 
-BUSY = ("rate_limited", "at_capacity")
+NOT_ASKED: tuple[Kind, ...] = ("at_capacity", "at_rate", "over_rate", "budget", "ledger")
+"""We ourselves refused."""
 OF_CREDENTIAL = ("payment_required", "unauthorized", "forbidden")
 CALLERS = ("bad_request", "too_large", "unprocessable", "context_length", "content_filter")
 
@@ -78,6 +83,8 @@ class Failure(Struct, frozen=True):
     should_retry: bool | None = None
     """False is the header `x-should-retry: false`."""
     as_is: bool = False
+    denial: Denial | None = None
+    """No provider was asked, for want of a budget's room."""
     committed: bool = False
     """Content had been delivered: this is an event in the stream, not a status."""
 
@@ -86,9 +93,9 @@ Refusals = Sequence[tuple[Candidate, Trouble]]
 
 
 def failure(refusals: Refusals, *, no_retry: bool = False, as_is: bool = False, committed: bool = False) -> Failure:
-    """The last refusal speaks for all; our own (a cap, a budget) only where no provider was asked."""
-    asked = [(c, t) for c, t in refusals if t.kind not in ("at_capacity", "budget")] or list(refusals)
-    candidate, last = asked[-1]
+    """The last refusal speaks for all; our own (a cap, a rate, a budget) only where no provider was asked."""
+    asked = [(c, t) for c, t in refusals if t.kind not in NOT_ASKED] or list(refusals)
+    candidate, last = _speaker(asked)
     told_status, error_type, says = TOLD[last.kind]
     callers = last.kind in CALLERS
     status = last.status if callers and last.status and last.status >= 400 else told_status
@@ -105,8 +112,14 @@ def failure(refusals: Refusals, *, no_retry: bool = False, as_is: bool = False, 
         availability=_availability(status, callers),
         should_retry=False if no_retry or last.kind in OF_CREDENTIAL else None,
         as_is=as_is or callers,
+        denial=last.denial,
         committed=committed,
     )
+
+
+def _speaker(asked: Refusals) -> tuple[Candidate, Trouble]:
+    """The last; but what may be otherwise in a moment goes before what may not."""
+    return next((one for one in reversed(asked) if one[1].kind == "ledger"), asked[-1])
 
 
 def left(candidate: Candidate | None, committed: bool) -> Failure:

@@ -5,18 +5,22 @@ from dataclasses import dataclass, field
 
 from byway_contract.table import Timeouts
 from msgspec import Struct
+from msgspec import field as msgspec_field
 
 from byway_proxy.admit.admit import Caller
 from byway_proxy.carry.deadlines import Deadlines
 from byway_proxy.carry.dialects.openai_request import ChatRequest
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.heads import Heads
+from byway_proxy.carry.planning import Rules
 from byway_proxy.carry.retries import RetryBudget
 from byway_proxy.carry.tally import Tally
 from byway_proxy.carry.upstream.client import Client
 from byway_proxy.choose.choose import Choice
 from byway_proxy.choose.health import Dice, Health
+from byway_proxy.meter.asking import Asking
 from byway_proxy.meter.meter import Meter
+from byway_proxy.meter.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ class Job(Struct, frozen=True):
     caller: Caller
     choice: Choice
     heads: Heads
-    """Of the table that the choice was made from."""
+    """Of the table that the choice was made from, as are"""
+    rules: Rules
+    """what has to be set aside."""
     generation: str
     created: int
     headers: bytes
@@ -81,6 +87,10 @@ class Job(Struct, frozen=True):
     about: About = About()
     explained: bytes | None = None
     """JSON of why it goes where it goes, for a caller who asked."""
+    downgraded: bool = False
+    """A budget had another model answer than the caller asked for."""
+    counted: set[str] = msgspec_field(default_factory=set)
+    """Limits of a minute that it has been counted for."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,8 @@ class Means:
     deadlines: Deadlines
     health: Health
     meter: Meter
+    asking: Asking
+    witness: Witness
     retries: RetryBudget
     tally: Tally
     dice: Dice

@@ -23,7 +23,7 @@ STANDS = {
     Standing.READY: "",
     Standing.SHAKY: "; it failed a moment ago",
     Standing.RESTING: "; it is resting: tried when nothing else is left",
-    Standing.FULL: "; it is at its cap: tried if a place is free by then",
+    Standing.FULL: "; it is at its cap or its rate: tried if there is room by then",
 }
 
 

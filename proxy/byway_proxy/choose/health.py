@@ -22,6 +22,7 @@ from byway_proxy.choose.places import Places
 from byway_proxy.choose.target import Slot
 from byway_proxy.choose.trouble import ENDED_BY_CREDENTIAL, FAILURES, RESTS_ACCOUNT, RESTS_ENDPOINT, Limits, Trouble
 from byway_proxy.choose.wanted import Pace
+from byway_proxy.meter.rates import Rates
 
 
 class Dice(Protocol):
@@ -35,7 +36,7 @@ class Standing(IntEnum):
     RESTING = 2
     """Resting or ejected: when nothing else is left."""
     FULL = 3
-    """At its cap: `begin` will refuse it unless something ends before."""
+    """At its cap or its rate: it will be refused unless there is room by then."""
 
 
 class Attempt:
@@ -51,8 +52,9 @@ class Attempt:
 
 
 class Health:
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, rates: Rates | None = None) -> None:
         self.limits = limits or Limits()
+        self.rates = rates or Rates()
         self._endpoints: dict[str, EndpointHistory] = {}
         self._accounts: dict[str, AccountHistory] = {}
         self.places = Places()
@@ -64,15 +66,17 @@ class Health:
 
     @property
     def proxies(self) -> int:
-        """How many proxies share a cap that is the fleet's."""
+        """How many proxies share a cap or a rate that is the fleet's."""
         return self.places.proxies
 
     @proxies.setter
     def proxies(self, proxies: int) -> None:
-        self.places.proxies = proxies
+        self.places.proxies = self.rates.proxies = proxies
 
     def standing(self, slot: Slot, now: float) -> Standing:
         if slot.caps and self.places.full(slot):
+            return Standing.FULL
+        if slot.rates and self.rates.full(slot.rates, now):
             return Standing.FULL
         if self._resting_accounts and self._account_rests(slot, now):
             return Standing.RESTING

@@ -11,6 +11,8 @@ from byway_contract.money import FREE, Price
 from byway_contract.table import Account, Endpoint, Route, RouteEndpoint
 from msgspec import Struct
 
+from byway_proxy.meter.minute_limits import Rate, of_account
+
 Sort = Literal["price", "throughput", "latency"]
 
 Reason = Literal[
@@ -87,12 +89,14 @@ class Slot(Struct, frozen=True):
     """Lower-case words of `provider.order|only|ignore` that mean this endpoint."""
     caps: tuple[tuple[str, int], ...]
     """What to count concurrent attempts under, and the fleet's cap."""
+    rates: tuple[Rate, ...]
+    """How fast its provider key may be used, by the fleet."""
     credential: str
     """Hash of the provider key's credential, to see that it was changed; empty is keyless."""
     budgets: tuple[str, str]
     """The retry budgets it draws on: its route's (or the name's, where there is none) and its account's."""
-    recorded: tuple[str, str, str, str, str, Price | None]
-    """What a record of an attempt says of it: route, endpoint, account, provider, model, price."""
+    recorded: tuple[str, str, str, str, str, Price | None, Price | None]
+    """What a record of an attempt says of it: route, endpoint, account, provider, model, price, list price."""
 
 
 class Group(Struct, frozen=True):
@@ -165,9 +169,18 @@ def slot(
         pull=_pull(price),
         slugs=_slugs(account),
         caps=_caps(endpoint.account, account, route_id, member),
+        rates=of_account(endpoint.account, account),
         credential=credential,
         budgets=(f"route {route_id or name}", f"account {endpoint.account}"),
-        recorded=(route_id, endpoint_id, endpoint.account, account.provider, endpoint.model, price),
+        recorded=(
+            route_id,
+            endpoint_id,
+            endpoint.account,
+            account.provider,
+            endpoint.model,
+            price,
+            endpoint.list_price,
+        ),
     )
 
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from byway_proxy.meter.denial import Denial
+
 Kind = Literal[
     "connect",
     "off_limits",
@@ -26,13 +28,18 @@ Kind = Literal[
     "context_length",
     "content_filter",
     "at_capacity",
+    "at_rate",
+    "over_rate",
     "budget",
+    "ledger",
     "deadline",
 ]
 """What an attempt ended with, where it did not end well. `off_limits`: our own rules forbid its address. `reset`:
 the connection broke before the first byte of an answer, so the provider may have worked for nothing. `cut`: it
-broke after. `bad_answer`: a 200 that is an error or no answer. The last three are our own doing, and the five
-before them the caller's: they say nothing of the endpoint."""
+broke after. `bad_answer`: a 200 that is an error or no answer. `at_capacity`, `at_rate`: as many as
+its provider key may have at once, or in a minute; `over_rate`: as many as a budget allows its caller in a minute.
+`ledger`: nobody can say whether a budget has room.
+The last six are our own doing, and the five before them the caller's: they say nothing of the endpoint."""
 
 # How bad a failure is. Slow is half as bad as broken: the next one may only have asked for less.
 FAILURES: dict[Kind, float] = {
@@ -60,6 +67,8 @@ class Trouble(Struct, frozen=True):
     """What the provider asked for."""
     why: str = ""
     """Why no connection came about, in a sentence of ours."""
+    denial: Denial | None = None
+    """Why it may not be paid for."""
 
 
 class Limits(Struct, frozen=True):

@@ -4,8 +4,8 @@
                                    |
                        no answer --> the same Ask under the same number, for as long as it takes
 
-One task asks, one Ask after the other. Between them it refills what runs low, renews what is in use, writes down what
-goes back, and hears at least every second what others need.
+One task asks, one Ask after the other. Between them it refills what runs low, renews what is in use, writes down
+what goes back, and hears at least every second what others need.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from byway_contract.grants import (
 from byway_contract.records import CLOSED_EPOCH, Fenced, Gap
 from byway_process.logs import Log as ProcessLog
 
-from byway_proxy.meter.held import Claim, Hold, Key
+from byway_proxy.meter.held import Claim, Hold, Key, Share
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.post import NoAnswer, Post, at_once_or, said
@@ -127,6 +127,15 @@ class Asking:
             raise
         finally:
             self._waiting.leave(waiter)
+
+    def held(self, key: Key) -> int:
+        return self._purse.held(key)
+
+    def free(self, key: Key) -> int:
+        return self._purse.free(key, self._now())
+
+    def share(self, key: Key) -> Share | None:
+        return self._purse.share(key)
 
     def recall(self, grants: Sequence[str]) -> None:
         """Others need these, says an answer to something else."""
@@ -299,11 +308,17 @@ def _fenced(log: Log, epoch: int) -> str:
 def _understood(path: str, status: int, text: bytes) -> Grants | Welcome | Fenced | Answered | Gap | _Failed:
     try:
         if status == 200:
-            return msgspec.json.decode(text, type=Grants if path == GRANTS_PATH else Welcome)
+            if path == GRANTS_PATH:
+                return msgspec.json.decode(text, type=Grants)
+            return msgspec.json.decode(text, type=Welcome)
         if status == 409:
-            told = msgspec.json.decode(text, type=dict[str, int | bool])
-            kind = Fenced if "fenced" in told else Answered if "answered" in told else Gap
-            return msgspec.convert(told, kind)
+            return _refusal(msgspec.json.decode(text, type=dict[str, int | bool]))
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         return _Failed(f"HTTP {status}, and an answer no ledger gives: {error}", status)
     return _Failed(f"HTTP {status}: {said(text)}", status)
+
+
+def _refusal(told: dict[str, int | bool]) -> Fenced | Answered | Gap:
+    if "fenced" in told:
+        return msgspec.convert(told, Fenced)
+    return msgspec.convert(told, Answered) if "answered" in told else msgspec.convert(told, Gap)

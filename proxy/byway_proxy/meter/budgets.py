@@ -1,7 +1,7 @@
 """Which budgets bind an attempt, and what it needs of each at worst. Pure: what they have left is in `purse`.
 
-Everything here goes by plain facts: who calls, which account pays, which model, at what price. All budgets that match
-must have room, in each of their limits; a budget that only observes is counted and asked for nothing.
+Everything here goes by plain facts: who calls, which account pays, which model, at what price. All budgets that
+match must have room, in each of their limits; a budget that only observes is counted and asked for nothing.
 """
 
 from collections.abc import Iterable
@@ -121,7 +121,7 @@ class Worst(msgspec.Struct, frozen=True, gc=False):
 
 
 def _cost(price: Price | None, worst: Worst) -> int:
-    return 0 if price is None else dearest_cost(price, worst.prompt, worst.completion)
+    return 0 if price is None else min(MOST, dearest_cost(price, worst.prompt, worst.completion))
 
 
 def prompt_bound(size: int, *, tools: bool, only_text: bool, context: int | None) -> int:

@@ -7,7 +7,7 @@ even where the provider charges for it.
 
 import msgspec
 from byway_contract.money import MOST, Cost, Usage
-from byway_contract.records import Intent, UsageFrom, parts_owed
+from byway_contract.records import Intent, UsageFrom, owed, parts_owed
 
 MOST_TOKENS = 1_000_000_000
 """A thousand of the longest contexts: no attempt has more, whatever a provider says."""
@@ -21,6 +21,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
     cost: int
     billed: int
+    reckoned: int
+    """What would be billed by the list price; 0 where there is none."""
     usage: Usage
     usage_from: UsageFrom
     parts: Cost | None
@@ -38,7 +40,9 @@ def charge(intent: Intent, usage: Usage, usage_from: UsageFrom, *, answered: boo
     parts = parts_owed(intent.price, usage, usage_from)
     cost = 0 if parts is None else min(parts.total, MOST)
     paid = answered and not _empty(intent, usage, finish)
-    return Charge(cost, cost if paid else 0, usage, usage_from, parts)
+    # A tenant that prices its own key at nothing is billed nothing, and reckoned all the same.
+    reckoned = owed(intent.list_price, usage, usage_from) if paid and intent.list_price is not None else 0
+    return Charge(cost, cost if paid else 0, reckoned, usage, usage_from, parts)
 
 
 def _empty(intent: Intent, usage: Usage, finish: str) -> bool:
@@ -48,16 +52,13 @@ def _empty(intent: Intent, usage: Usage, finish: str) -> bool:
 
 
 def _adds_up(usage: Usage) -> bool:
-    prompt, completion = usage.prompt, usage.completion
-    if not (0 <= prompt <= MOST_TOKENS and 0 <= completion <= MOST_TOKENS):
-        return False
-    cached, written = usage.cached, usage.cache_write
-    return cached >= 0 and written >= 0 and cached + written <= prompt and 0 <= usage.reasoning <= completion
+    return usage.prompt <= MOST_TOKENS and usage.completion <= MOST_TOKENS and usage.adds_up
 
 
 def _possible(usage: Usage) -> Usage:
     prompt, completion = _within(usage.prompt, MOST_TOKENS), _within(usage.completion, MOST_TOKENS)
     cached = _within(usage.cached, prompt)
+    heard, spoken = _within(usage.audio_prompt, prompt), _within(usage.audio_completion, completion)
     return msgspec.structs.replace(
         usage,
         prompt=prompt,
@@ -65,6 +66,10 @@ def _possible(usage: Usage) -> Usage:
         cached=cached,
         cache_write=_within(usage.cache_write, prompt - cached),
         reasoning=_within(usage.reasoning, completion),
+        audio_prompt=heard,
+        audio_completion=spoken,
+        image_prompt=_within(usage.image_prompt, prompt - heard),
+        image_completion=_within(usage.image_completion, completion - spoken),
     )
 
 

@@ -18,3 +18,12 @@ def attempt_id(now_ms: int, dice: bytes) -> str:
 def generation_id(now_s: int, dice: bytes) -> str:
     """`gen-<unix seconds>-<20 letters and digits>` from 20 random bytes, in the shape OpenRouter's clients know."""
     return f"gen-{now_s}-{dice[:_LETTERS].translate(_FOLDED).decode()}"
+
+
+def minted_at(generation: str) -> float:
+    """The seconds in such an id; 0 of what is none."""
+    prefix, _, rest = generation.partition("-")
+    seconds = rest.partition("-")[0]
+    return (
+        float(seconds) if prefix == "gen" and seconds.isascii() and seconds.isdigit() and len(seconds) < 12 else 0.0
+    )

@@ -60,8 +60,10 @@ class Meter:
         return self._log.ready
 
     def begin(self, intent: Intent, hold: Hold | None = None) -> None:
-        """Write down that this attempt is about to be sent. Raises LogFull: then it must not be, and `hold` is still
-        the caller's to give back."""
+        """Write down that this attempt is about to be sent.
+
+        Raises LogFull: then it must not be, and `hold` is still the caller's to give back.
+        """
         assert intent.attempt not in self.open, f"attempt {intent.attempt} begins twice"
         if self._owed:
             self.catch_up()
@@ -114,6 +116,7 @@ class Meter:
             usage_from=charged.usage_from,
             cost=charged.cost,
             billed=charged.billed,
+            reckoned=charged.reckoned,
             reason=reason,
             status=status,
             first_token_ms=first_token_ms,

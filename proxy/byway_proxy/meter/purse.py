@@ -161,33 +161,35 @@ class Purse:
     def _draw(self, part: Part, actual: int) -> list[tuple[str, int]]:
         drawn: dict[str, int] = {}
         rest = actual
+        touched = [self._grants[name] for name, _ in part.legs if name in self._grants]
         for name, amount in part.legs:
-            taken = drawn[name] = min(amount, rest)
+            drawn[name] = taken = min(amount, rest)
             rest -= taken
             if amount:
-                self._move(self._grants[name], held=-amount, free=amount - taken, keep=rest > 0)
-        if rest:
-            for grant in self._beside(part):
+                self._grants[name].held -= amount
+                self._grants[name].free += amount - taken
+        if rest and touched:
+            touched = self._beside(touched)
+            for grant in touched:
                 over = min(grant.free, rest)
                 if over:
                     drawn[grant.id] = drawn.get(grant.id, 0) + over
+                    grant.free -= over
                     rest -= over
-                self._move(grant, held=0, free=-over)
+        for grant in touched:
+            self._move(grant, held=0, free=0)
         return list(drawn.items())
 
-    def _beside(self, part: Part) -> list[_Grant]:
+    def _beside(self, own: list[_Grant]) -> list[_Grant]:
         """Where an overrun may be drawn from: the grants of the hold, then others of the same window."""
-        own = [self._grants[name] for name, _ in part.legs if name in self._grants]
-        if not own:
-            return []
         others = (grant for grant in self._counters[own[0].key].grants if grant.start == own[0].start)
         return list({grant.id: grant for grant in (*own, *others)}.values())
 
-    def _move(self, grant: _Grant, *, held: int, free: int, keep: bool = False) -> None:
+    def _move(self, grant: _Grant, *, held: int, free: int) -> None:
         grant.held += held
         grant.free += free
         assert grant.held >= 0 <= grant.free, f"grant {grant.id} is overdrawn"
-        if not (grant.held or grant.free or keep):
+        if not (grant.held or grant.free):
             self._drop(grant)
 
     def _drop(self, grant: _Grant) -> None:

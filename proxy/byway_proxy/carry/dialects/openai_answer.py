@@ -51,11 +51,14 @@ class _Details(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -163,11 +166,27 @@ def read_usage(raw: Raw) -> Usage | None:
     sent, made = said.prompt_tokens_details or _NO_DETAILS, said.completion_tokens_details or _NO_DETAILS
     cached = sent.cached_tokens or said.prompt_cache_hit_tokens
     written, reasoning = sent.cache_write_tokens, made.reasoning_tokens
-    if not (cached or written or reasoning):
+    media = sent.audio_tokens or sent.image_tokens or made.audio_tokens or made.image_tokens
+    if not (cached or written or reasoning or media):
         return Usage(prompt, completion)
     cached = _within(cached or 0, prompt)
-    return Usage(
+    if reasoning and reasoning > 0 and said.total_tokens == prompt + completion + reasoning:
+        # xAI's way: the tokens of the answer alone. Ours are all that were made.
+        completion += reasoning
+    plain = Usage(
         prompt, completion, cached, _within(written or 0, prompt - cached), _within(reasoning or 0, completion)
+    )
+    return _with_media(plain, sent, made) if media else plain
+
+
+def _with_media(plain: Usage, sent: _Details, made: _Details) -> Usage:
+    heard, spoken = _within(sent.audio_tokens or 0, plain.prompt), _within(made.audio_tokens or 0, plain.completion)
+    return msgspec.structs.replace(
+        plain,
+        audio_prompt=heard,
+        audio_completion=spoken,
+        image_prompt=_within(sent.image_tokens or 0, plain.prompt - heard),
+        image_completion=_within(made.image_tokens or 0, plain.completion - spoken),
     )
 
 
@@ -233,20 +252,26 @@ def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> byt
     return (
         b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d'
         b',"cost":%s,"is_byok":%s'
-        b',"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0}'
-        b',"completion_tokens_details":{"reasoning_tokens":%d}'
+        b',"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":%d%s}'
+        b',"completion_tokens_details":{"reasoning_tokens":%d%s}'
         b',"cost_details":{"upstream_inference_cost":%s,"upstream_inference_prompt_cost":%s'
         b',"upstream_inference_completions_cost":%s}}'
     ) % (
         usage.prompt, usage.completion, usage.prompt + usage.completion,
         paid, b"true" if byok else b"false",
-        usage.cached, usage.cache_write, usage.reasoning,
+        usage.cached, usage.cache_write, usage.audio_prompt, _if_any(b"image", usage.image_prompt),
+        usage.reasoning,
+        _if_any(b"audio", usage.audio_completion) + _if_any(b"image", usage.image_completion),
         (paid if parts.total == billed else _dollars(parts.total)) if cost else b"null",
         _dollars(parts.prompt), _dollars(parts.completion),
     )  # fmt: skip
 
 
 _NOTHING = Cost(0, 0, 0)
+
+
+def _if_any(medium: bytes, tokens: int) -> bytes:
+    return b',"%s_tokens":%d' % (medium, tokens) if tokens else b""
 
 
 def _dollars(amount: int) -> bytes:

@@ -115,6 +115,29 @@ def said_by_route(request: ChatRequest, defaults: Raw, max_output_tokens: int | 
     return added if max_output_tokens is None else added | _capped(said | added, max_output_tokens)
 
 
+def longest_answer(request: ChatRequest, of_route: Fields | None) -> int | None:
+    """The most tokens of one answer that the provider is told, by either name; None: it is told nothing."""
+    said = request.fields if of_route is None else request.fields | of_route
+    counts = (_count_or_none(said.get(name)) for name in _LENGTHS)
+    return max((count for count in counts if count is not None), default=None)
+
+
+def answers(request: ChatRequest) -> int:
+    """How many are asked for. What is no number is taken for one as far as a lenient provider might."""
+    raw = request.fields.get("n")
+    if raw is None:
+        return 1
+    try:
+        return max(1, int(float(str(_any.decode(raw)))))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
+        return 1
+
+
+def with_cap(of_route: Fields | None, most: int) -> Fields:
+    """Where neither caller nor route say how long an answer may be."""
+    return {**(of_route or {}), "max_tokens": Raw(b"%d" % most)}
+
+
 def _capped(fields: Fields, most: int) -> Fields:
     """Each length that asks for more, lowered; where none is said, the cap itself."""
     counts = {name: _count_or_none(fields.get(name)) for name in _LENGTHS}
