@@ -101,9 +101,14 @@ class LedgerProcess:
         """In grants of that log, whatever their units."""
         return self._sum("SELECT SUM(rest) FROM allowance WHERE source = ?", source)
 
-    def _sum(self, sql: str, of: str) -> int:
+    def used(self, limit: str, subject: str, start: int) -> int:
+        """Of a limit in one window, whatever became of it."""
+        sql = "SELECT spent + extra + reserved + stranded FROM counter WHERE name = ?"
+        return self._sum(sql, f"{limit}\n{subject}\n{start}")
+
+    def _sum(self, sql: str, *of: str) -> int:
         assert self.store._writer is not None
-        return int(self.store._writer.execute(sql, (of,)).fetchone()[0] or 0)
+        return int(self.store._writer.execute(sql, of).fetchone()[0] or 0)
 
     def obeyed(self, using: sqlite3.Connection, script: Script[Any], really: Callable[..., Any]) -> Any:
         """In the place of the store's own: dies between two statements when its time has come."""

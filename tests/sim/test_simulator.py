@@ -13,7 +13,7 @@ from sim.world import run
 
 SECONDS = float(os.environ.get("SIM_SECONDS", "10"))
 """For seeds; `make test` gives two minutes."""
-SOON = 60
+SOON = 200
 """Seeds within which a bug must show."""
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 import msgspec
-from byway_contract.grants import CLOSE_PATH, LIMITS_PATH, Closing, Limit, Limits
+from byway_contract.grants import CLOSE_PATH, LIMITS_PATH, Ask, Closing, Grants, Limit, Limits
 from byway_ledger.stores import sqlite
 from byway_proxy.meter import home
 from byway_proxy.meter.post import NoAnswer
@@ -43,7 +43,7 @@ class World:
         self.ledger_clock = 0.0
         names = iter(range(1, 1_000_000))
         self.ledger = LedgerProcess(folder / "books.sqlite", self.ledger_wall, lambda: f"g-{next(names)}")
-        self.ledger.when_given = self.truth.gave
+        self.ledger.when_given = self._gave
         self.ledger.when_ruling = self._ruling
         self.ledger.when_dead = self._ledger_died
         self.net = Net(self.loop, self.dice, self.ledger.handle, self.plan.weather)
@@ -198,9 +198,20 @@ class World:
             standing.highest = max(standing.highest, limit.amount)
             standing.names.add(limit.id)
 
+    def _gave(self, ask: Ask, grants: Grants) -> None:
+        """What is given was left. Said only where nothing else moves a counter beyond its limit."""
+        fresh = [one for one in grants.given if one.grant not in self.truth.given]
+        self.truth.gave(ask, grants)
+        if self.plan.overruns or self.plan.changes_per_s or self.plan.power_cuts_per_s:
+            return
+        for key in {(one.limit, one.subject, one.start): None for one in fresh}:
+            used, most = self.ledger.used(*key), self.truth.standings[key[0]].highest
+            if used > most:
+                self.truth.wrong(f"{key}: {used} is given or spent of {most}")
+
     def _ruling(self, limits: Limits) -> None:
-        """A limit of a new name begins with the rows of the books. What is in grants under the old one, was lost with a
-        log or was charged for a crash is in no row, and does not come along."""
+        """A limit of a new name begins with the rows of the books. What is in grants under the old one, was lost
+        with a log or was charged for a crash is in no row, and does not come along."""
         for limit in limits.limits:
             if before := self._heirs.get(limit.id):
                 standing = self.truth.standings[limit.id]

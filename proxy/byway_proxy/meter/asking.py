@@ -166,8 +166,8 @@ class Asking:
             self._waiting.give_up()
 
     async def leave(self, deadline_s: float) -> bool:
-        """The process ends: an Ask under way is answered, and everything goes back, also what an earlier opening of the
-        log still had. Whether that was so in time."""
+        """The process ends: an Ask under way is answered, and everything goes back, also what an earlier opening of
+        the log still had. Whether that was so in time."""
         self._leaving = True
         self._idle.clear()
         self._news.set()
