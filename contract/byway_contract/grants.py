@@ -273,6 +273,9 @@ class Hello(msgspec.Struct, frozen=True):
     source: Id
     epoch: Count
     seq: Annotated[int, Meta(ge=0, le=2**62)]
+    unsure: bool = False
+    """The machine lost its power meanwhile, and with it perhaps the last records: what its grants still held may
+    have been spent, so it is charged."""
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -280,7 +283,9 @@ class Welcome(msgspec.Struct, frozen=True):
 
     epoch: int
     released: int = 0
-    """Grants."""
+    """Grants, or"""
+    stranded: int = 0
+    """what of them was charged."""
 
 
 class Closing(msgspec.Struct, frozen=True):

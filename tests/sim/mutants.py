@@ -17,8 +17,8 @@ from byway_ledger import books
 from byway_ledger import grants as deciding
 from byway_ledger.stores import booking, granting
 from byway_ledger.stores.script import Read, Script, Write
+from byway_proxy.meter import home, meter, ship
 from byway_proxy.meter import log as logs
-from byway_proxy.meter import meter, ship
 from byway_proxy.meter.asking import Asking
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.purse import Purse, _Counter, _Grant
@@ -124,6 +124,12 @@ def a_batch_is_acknowledged_before_it_is_on_the_disk() -> Iterator[None]:
 @mutant(**LOSING)
 def a_lost_log_is_refunded() -> Iterator[None]:
     with mock.patch.object(deciding, "stranded", deciding.put_back):
+        yield
+
+
+@mutant(power_cuts_per_s=0.3)
+def a_power_failure_is_taken_for_a_kill() -> Iterator[None]:
+    with mock.patch.object(home, "came_through", return_value=True):
         yield
 
 

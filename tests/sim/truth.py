@@ -98,7 +98,9 @@ class Truth:
     lost: set[str] = field(default_factory=set)
     """Sources whose disk is gone."""
     forgotten: set[str] = field(default_factory=set)
-    """Attempts whose INTENT a power failure took: sent since the last sync, and in no book. They count as ε."""
+    """Attempts whose INTENT a power failure took: sent since the last sync, and in no book."""
+    powerless: set[str] = field(default_factory=set)
+    """Sources under which power failed."""
     standings: dict[str, Standing] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -247,7 +249,7 @@ class Truth:
     def _compare_unaccounted(self, books: sqlite3.Connection, counters: dict[GrantKey, sqlite3.Row]) -> None:
         due: dict[GrantKey, int] = defaultdict(int)
         for row in books.execute("SELECT * FROM unaccounted"):
-            if row["source"] not in self.lost:
+            if row["source"] not in self.lost | self.powerless:
                 self.wrong(f"{row['source']} is unaccounted for and is not lost")
             due[(row["limit_id"], row["subject"], row["start"])] += row["amount"]
         for key, counter in counters.items():
@@ -289,8 +291,6 @@ class Truth:
 
     def _beyond_hold(self, limit: Limit, name: str, sent: Sent, row: sqlite3.Row | None) -> int:
         """ε of an attempt that nobody could count: what it cost beyond its hold."""
-        if name in self.forgotten:
-            return sent.weighs(limit)
         if row is not None and row["ended"] is not None and row["outcome"] != "crash":
             return 0
         return max(0, sent.weighs(limit) - self._held(limit, sent))
@@ -320,8 +320,6 @@ class Truth:
             here = weight if whole == held else min(weight, held)
             spent += here
             beyond += max(0, here - held)
-            if sent.intent.attempt in self.forgotten:
-                beyond += here
         if spent > standing.highest + beyond:
             self.wrong(f"{key}: providers did {spent}, the limit is {standing.highest} (ε {beyond})")
 
@@ -329,13 +327,13 @@ class Truth:
         """No overspend by other names: only what was not limited when it was sent comes on top."""
         spent: dict[str, int] = defaultdict(int)
         beyond: dict[str, int] = defaultdict(int)
-        for name, sent in self.sent.items():
+        for sent in self.sent.values():
             if not fits(standing.limit, sent.intent):
                 continue
             subject, weight = subject_of(standing.limit, sent.intent), sent.weighs(standing.limit)
             held = sum(amount for grant, amount in sent.intent.legs if self._limit_of(grant) in standing.names)
             spent[subject] += weight
-            beyond[subject] += weight if name in self.forgotten else max(0, weight - held)
+            beyond[subject] += max(0, weight - held)
         windows = len({key[2] for key in (one.key for one in self.given.values()) if key[0] in standing.names})
         for subject, amount in spent.items():
             if amount > standing.highest * max(1, windows) + beyond[subject] + standing.over:

@@ -303,6 +303,8 @@ class World:
         if proxy := self._pick():
             self._kill(proxy)
             last = proxy.log.tear(self.dice.random)
+            (proxy.folder / "running").write_text("another start of its machine")
+            self.truth.powerless.add(proxy.log.source)
             self.say(f"{proxy.name} loses power: {proxy.log.last - last} records are gone")
             self.truth.forgets(proxy.log.source, last)
             self.truth.counts["power cuts"] += 1

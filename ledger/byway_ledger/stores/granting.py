@@ -247,30 +247,24 @@ def hello(message: Hello, now: float, sender: str) -> Script[Welcome | Fenced | 
     if at.seq < message.seq:
         return Gap(at.seq + 1)
     old = [one for one in (yield from grants_of(message.source)) if one.epoch < message.epoch]
-    known = yield from counters(dict.fromkeys((one.key for one in old), None))
-    yield from posted(known, {one.id: one for one in old}, deciding.put_back(old, known))
+    if message.unsure:
+        yield from _strand(message.source, old, now, "its machine lost power")
+    else:
+        known = yield from counters(dict.fromkeys((one.key for one in old), None))
+        yield from posted(known, {one.id: one for one in old}, deciding.put_back(old, known))
     done = at.done if at.epoch == message.epoch else 0
     yield Write(
         "UPDATE source SET epoch = ?, owner = ?, asked = ?, done = ? WHERE id = ?",
         [(message.epoch, at.owner or sender, now, done, message.source)],
     )
-    return Welcome(message.epoch, len(old))
+    return Welcome(message.epoch, 0 if message.unsure else len(old), len(old) if message.unsure else 0)
 
 
 def close_source(message: Closing, now: float) -> Script[Closed]:
     at = yield from position(message.source)
     if at.epoch < CLOSED_EPOCH:
         lost = yield from grants_of(message.source)
-        known = yield from counters(dict.fromkeys((one.key for one in lost), None))
-        yield from posted(known, {one.id: one for one in lost}, deciding.stranded(lost, known))
-        sums: dict[Key, int] = {}
-        for one in lost:
-            sums[one.key] = sums.get(one.key, 0) + one.rest
-        yield Write(
-            "INSERT INTO unaccounted (source, limit_id, subject, start, amount, at, why)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(message.source, *key, amount, now, message.why) for key, amount in sums.items()],
-        )
+        yield from _strand(message.source, lost, now, message.why)
         yield Write("UPDATE source SET epoch = ? WHERE id = ?", [(CLOSED_EPOCH, message.source)])
     rows = yield Read(
         "SELECT source, limit_id, subject, start, amount, at, why FROM unaccounted WHERE source = ?"
@@ -278,6 +272,21 @@ def close_source(message: Closing, now: float) -> Script[Closed]:
         (message.source,),
     )
     return Closed(tuple(map(_unaccounted, rows)))
+
+
+def _strand(source: str, lost: Sequence[Grant], now: float, why: str) -> Script[None]:
+    """Nobody can say any more what was spent of these. A row for each counter; a later loss adds to it."""
+    known = yield from counters(dict.fromkeys((one.key for one in lost), None))
+    yield from posted(known, {one.id: one for one in lost}, deciding.stranded(lost, known))
+    sums: dict[Key, int] = {}
+    for one in lost:
+        sums[one.key] = sums.get(one.key, 0) + one.rest
+    yield Write(
+        "INSERT INTO unaccounted (source, limit_id, subject, start, amount, at, why) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (source, limit_id, subject, start) DO UPDATE"
+        " SET amount = unaccounted.amount + excluded.amount, at = excluded.at, why = excluded.why",
+        [(source, *key, amount, now, why) for key, amount in sums.items()],
+    )
 
 
 def counters_now(limit: int, ends_after: float, held: InForce) -> Script[tuple[Rules, list[Counter], bool]]:

@@ -263,8 +263,12 @@ class Asking:
 
     async def _greet(self) -> bool:
         """What grants of earlier openings still held goes back: all that was drawn from them is booked."""
-        match await self._sent(HELLO_PATH, _encode(Hello(self._log.source, self._log.epoch, self._boot))):
-            case Welcome():
+        log = self._log
+        match await self._sent(HELLO_PATH, _encode(Hello(log.source, log.epoch, self._boot, log.unsure))):
+            case Welcome(_, _, stranded):
+                if log.unsure:
+                    log.is_sure()
+                    self._say.warning("power failed under this log: what it held is charged", grants=stranded)
                 return True
             case Fenced(epoch):
                 raise _Stopped(fenced(self._log, epoch))

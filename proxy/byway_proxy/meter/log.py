@@ -88,6 +88,8 @@ class Log:
 
     def _begin(self, at: float, build: str) -> None:
         home.move_aside(self.directory)
+        self.unsure = not home.came_through(self.directory)
+        """Its machine lost power, and the ledger has not been told."""
         fresh = not segments.found_in(self.directory)
         self.source = home.source_of(self.directory, fresh=fresh)
         if fresh:
@@ -179,12 +181,21 @@ class Log:
         with contextlib.suppress(OSError):  # then the next opening is told the same, and tries again
             home.disown(self.directory)
 
+    def is_sure(self) -> None:
+        """The ledger was told, and has charged what may be missing."""
+        self.unsure = False
+        with contextlib.suppress(OSError):  # then it is told again
+            home.is_sure(self.directory)
+
     def close(self) -> None:
         """Sync and let go of the directory. Open attempts stay open: the next opening settles them as crashed."""
         self._stop.set()
         self._thread.join()
         self._retired.append(self._active)
         self.sync()
+        if not self.trouble:
+            with contextlib.suppress(OSError):  # then the next opening is not sure, which costs no more than money
+                home.let_go(self.directory)
         self._reader.close()
         os.close(self._lock)
 
