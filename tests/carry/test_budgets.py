@@ -387,3 +387,18 @@ def test_when_all_is_spent_what_costs_nothing_answers_instead_and_without_such_a
             assert not paid.served
 
     told(story)
+
+
+def test_what_was_held_for_an_attempt_that_the_log_did_not_take_is_free_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        team = budget(line(NANO))
+        async with FakeProvider() as provider, held(tmp_path, one_route(provider), team) as (proxy, _):
+            assert (await proxy.ask(max_tokens=10)).status == 200
+            # As a full disk leaves it.
+            proxy.records.trouble, proxy.records._have_spare, proxy.records._on_spare = "full", False, True
+            proxy.records._try_again_s = 3600.0
+            assert (await proxy.ask(max_tokens=10)).status == 503
+            assert proxy.means.asking.held((MONEY, "")) == 0
+            assert len(provider.served) == 1
+
+    told(story)
