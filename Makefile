@@ -27,7 +27,7 @@ up: $(venv)/made ## the same, left running on 127.0.0.1:8080 until Ctrl-C
 # printed in the middle of it, as happens to hypothesis when the garbage collector finds a task that failed.
 .PHONY: test
 test: check ## format, lint, types, then every test
-	@$(bin)/python -X no_debug_ranges tests/run.py
+	@SIM_SECONDS=$${SIM_SECONDS:-120} $(bin)/python -X no_debug_ranges tests/run.py
 
 # On a person's machine the tests of a cluster are skipped, loudly, until `make kube` was run; here they must run.
 ifeq ($(CI),true)
@@ -71,6 +71,11 @@ bench: $(venv)/made ## our speed on this machine
 .PHONY: faults
 faults: $(venv)/made ## sixteen faults of a provider, a thousand requests each: how many clients notice
 	@$(bin)/python bench/faults.py
+
+# As `make sim SEEDS=20000`, or `make sim SEED=123` for one as a story.
+.PHONY: sim
+sim: $(venv)/made ## what money promises, in a world of its own where everything goes wrong: two minutes of seeds
+	@cd tests && ../$(bin)/python -m sim.seeds $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--seconds 120))
 
 .PHONY: lock
 lock: ## bring requirements.lock up to date with pyproject.toml

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 from byway_contract.reach import Fence
-from byway_contract.report import BudgetReport, Report
+from byway_contract.report import Report
 from byway_contract.stream import Pod
 from byway_contract.table import Account, Egress, Table, TableError, way
 from byway_process.logs import Log, adopt_library_logs
@@ -46,7 +46,6 @@ from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.post import Ledger, LedgerPost
-from byway_proxy.meter.rates import merged
 from byway_proxy.meter.ship import Shipper
 from byway_proxy.meter.witness import Witness
 from byway_proxy.settings import Settings, patience_of, settings_from
@@ -220,13 +219,6 @@ class Proxy:
             ledger=self.asking.answers and not self.shipper.failures,
             valkey=self.valkey is None or self.valkey.answers,
         )
-
-    def _budgets(self) -> dict[str, BudgetReport]:
-        """What rates say of limits of a minute, and the witness of longer ones."""
-        found = dict(self.witness.report())
-        for name, of_rates in self.health.rates.report(self.means.now(), self.means.wall()).items():
-            found[name] = merged(of_rates, found[name]) if name in found else of_rates
-        return found
 
     def _new_control(self) -> Control:
         settings = self._settings

@@ -151,7 +151,6 @@ class Attempt:
         return None
 
     def _unsent(self) -> None:
-        self._taken.cancel()
         if self._hold is not None:
             self._means.meter.unhold(self._hold)
         self._taken.cancel()

@@ -83,7 +83,7 @@ class Asking:
         self._post, self._say, self._now, self._dice = post, process_log, now, dice
         self._answer_within_s, self._beat_s = answer_within_s, beat_s
         self._waiting = Waiting(meter.purse, dice)
-        self._boot = log.last
+        self._boot, self._greeted = log.last, log.epoch == 1
         self._number = 0
         self._down_since: float | None = None
         self._beat_at = self._served_at = 0.0
@@ -158,19 +158,19 @@ class Asking:
 
     async def run(self) -> None:
         """Until cancelled. It returns only when `stopped` says why; the proxy should be unready then."""
-        greeted = self._log.epoch == 1
         try:
             while True:
                 self._news.clear()
                 self._give_back()
                 self._waiting.serve(self._now())
-                if not greeted and self._log.booked >= self._boot:
-                    greeted = await self._greet()
+                if not self._greeted and self._log.booked >= self._boot:
+                    self._greeted = await self._greet()
                 message = None if self._leaving else self._next()
                 if message is not None:
                     await self._ask(message)
                 else:
-                    self._idle.set()
+                    if self._greeted:
+                        self._idle.set()
                     await at_once_or(self._news, self._until_next())
         except _Stopped as error:
             self.stopped = str(error)
@@ -180,7 +180,8 @@ class Asking:
             self._waiting.give_up()
 
     async def leave(self, deadline_s: float) -> bool:
-        """The process ends: an Ask under way is answered, and everything goes back. Whether that was so in time."""
+        """The process ends: an Ask under way is answered, and everything goes back, also what an earlier opening of
+        the log still had. Whether that was so in time."""
         self._leaving = True
         if not self.stopped:
             self._idle.clear()
@@ -191,7 +192,7 @@ class Asking:
         except TimeoutError:
             pass
         self._meter.release(self._purse.leave())
-        return not self._under_way
+        return self._greeted and not self._under_way
 
     def _refused(self, claims: Sequence[Claim], now: float) -> Short | None:
         down = self._down_since

@@ -248,13 +248,17 @@ class Log:
 
     def _keep_syncing(self) -> None:
         while not self._stop.wait(self._sync_every_s):
-            before = self.synced
-            if self._retired or self._active.last > before or prunable(self._segments, self.booked):
-                self.sync()
-            if not self._have_spare and time.monotonic() - self._tried_at >= self._try_again_s:
-                self._have_spare = self._try_spare()
-            if self.synced > before and self.when_synced is not None:
-                self.when_synced()
+            self.tend()
+
+    def tend(self) -> None:
+        """What is due from time to time; the log's own thread does it."""
+        before = self.synced
+        if self._retired or self._active.last > before or prunable(self._segments, self.booked):
+            self.sync()
+        if not self._have_spare and time.monotonic() - self._tried_at >= self._try_again_s:
+            self._have_spare = self._try_spare()
+        if self.synced > before and self.when_synced is not None:
+            self.when_synced()
 
     def _sync_one(self, segment: Segment) -> None:
         last = segment.last
