@@ -218,7 +218,7 @@ def test_an_endpoint_without_a_price_is_refused_where_dollars_are_counted(tmp_pa
             assert refused.status == 403
             message = refused.json["error"]["message"]
             assert 'endpoint "default/a:m" has no price, and budget "default/team" counts dollars' in message
-            assert proxy.means.witness.report({})["default/team"].unpriced == ("default/a:m",)
+            assert proxy.means.witness.report()["default/team"].unpriced == ("default/a:m",)
             assert not provider.served
 
     told(story)
@@ -233,7 +233,7 @@ def test_a_budget_that_observes_refuses_nobody_and_counts(tmp_path: Path) -> Non
             held(tmp_path, one_route(provider), team) as (proxy, ledger),
         ):
             assert (await proxy.ask()).status == 200
-            assert proxy.means.witness.report({})["default/team"].counted == 1
+            assert proxy.means.witness.report()["default/team"].counted == 1
             await booked(proxy)
             counter = (await counters(ledger))[MONEY]
             assert (counter.spent, counter.unmetered) == (13_000, 1)
@@ -385,5 +385,20 @@ def test_when_all_is_spent_what_costs_nothing_answers_instead_and_without_such_a
                 async with held(tmp_path / other, table, wrong) as (proxy, _):
                     assert (await proxy.ask()).status == 403
             assert not paid.served
+
+    told(story)
+
+
+def test_what_was_held_for_an_attempt_that_the_log_did_not_take_is_free_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        team = budget(line(NANO))
+        async with FakeProvider() as provider, held(tmp_path, one_route(provider), team) as (proxy, _):
+            assert (await proxy.ask(max_tokens=10)).status == 200
+            # As a full disk leaves it.
+            proxy.records.trouble, proxy.records._have_spare, proxy.records._on_spare = "full", False, True
+            proxy.records._try_again_s = 3600.0
+            assert (await proxy.ask(max_tokens=10)).status == 503
+            assert proxy.means.asking.held((MONEY, "")) == 0
+            assert len(provider.served) == 1
 
     told(story)

@@ -5,7 +5,7 @@
                        no answer --> the same Ask under the same number, for as long as it takes
 
 One task asks, one Ask after the other. Between them it refills what runs low, renews what is in use, writes down
-what goes back, and hears at least every second what others need.
+what goes back, and hears at least twice a second what others need.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from byway_proxy.meter.waiting import Short, Waiter, Waiting, keys
 WAIT_S = 2.0
 ANSWER_WITHIN_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
-BEAT_S = 1.0
+BEAT_S = 0.5
 """Who holds something asks at least so often, if only to hear that others need it."""
 SERVE_EVERY_S = 0.005
 MOST_WAITING = 2000
