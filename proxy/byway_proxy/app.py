@@ -215,7 +215,7 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
-            budgets=self._budgets(),
+            budgets=self.witness.report(self.health.rates.report(self.means.now(), self.means.wall())),
             ledger=self.asking.answers and not self.shipper.failures,
             valkey=self.valkey is None or self.valkey.answers,
         )

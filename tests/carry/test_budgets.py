@@ -218,7 +218,7 @@ def test_an_endpoint_without_a_price_is_refused_where_dollars_are_counted(tmp_pa
             assert refused.status == 403
             message = refused.json["error"]["message"]
             assert 'endpoint "default/a:m" has no price, and budget "default/team" counts dollars' in message
-            assert proxy.means.witness.report()["default/team"].unpriced == ("default/a:m",)
+            assert proxy.means.witness.report({})["default/team"].unpriced == ("default/a:m",)
             assert not provider.served
 
     told(story)
@@ -233,7 +233,7 @@ def test_a_budget_that_observes_refuses_nobody_and_counts(tmp_path: Path) -> Non
             held(tmp_path, one_route(provider), team) as (proxy, ledger),
         ):
             assert (await proxy.ask()).status == 200
-            assert proxy.means.witness.report()["default/team"].counted == 1
+            assert proxy.means.witness.report({})["default/team"].counted == 1
             await booked(proxy)
             counter = (await counters(ledger))[MONEY]
             assert (counter.spent, counter.unmetered) == (13_000, 1)
