@@ -72,6 +72,8 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     user_id: str = ""
     """Whose access key it is, by the word of its AccessKey; `user` is only what the request says."""
     legs: Legs = ()
+    fee_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """The platform's fee on what the attempt costs, in millionths."""
 
 
 class Progress(_Record, frozen=True, tag="PROG"):
@@ -109,6 +111,8 @@ class Settle(_Record, frozen=True, tag="SETTLE"):
     upstream_id: str = ""
     legs: Legs = ()
     """What it draws from grants, in each one's unit: for money what is `billed`, or more (a crash: the hold)."""
+    fee: Amount = 0
+    """The platform's: on what is billed, or reckoned if that is more. Credits pay it, and no budget counts it."""
 
 
 class Release(_Record, frozen=True, tag="RELEASE"):

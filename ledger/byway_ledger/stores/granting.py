@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from byway_contract.fees import CREDITS_LIMIT
 from byway_contract.grants import (
     Answered,
     Ask,
@@ -18,6 +19,7 @@ from byway_contract.grants import (
     Limit,
     Limited,
     Limits,
+    Purpose,
     Renewed,
     Stale,
     Unaccounted,
@@ -43,7 +45,9 @@ KEEP_MINUTES_S = 3600
 KEEP_GRANTS_S = 86_400.0
 
 _COUNTER = (
-    "limit_id, subject, start, ends, spent, extra, reserved, stranded, metered, unmetered, overrun, wanted_until"
+    "limit_id, subject, start, ends, spent, extra, reserved, stranded, metered, unmetered, overrun, wanted_until,"
+    " (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM credit"
+    f" WHERE counter.limit_id = '{CREDITS_LIMIT}' AND credit.namespace = counter.subject)"
 )
 _NEW_COUNTER = (
     "INSERT INTO counter (name, limit_id, subject, start, ends) VALUES (?, ?, ?, ?, ?)"
@@ -60,6 +64,7 @@ _limits = msgspec.json.Decoder(Limits).decode
 _answer = msgspec.json.Decoder(Grants).decode
 
 _SUMMED: dict[Unit, str] = {"nanodollars": "billed", "tokens": "tokens", "requests": "requests"}
+_SUMMED_FOR: dict[Purpose, str] = {"credits": "charge", "allowance": "answered"}
 _WHO = ("namespace", "service_account", "access_key", "user_id", "account", "model")
 
 
@@ -110,7 +115,8 @@ def _open(limit: Limit, now: float) -> Script[None]:
     """Its counters say what the books have of its window; what is in grants, and what is stranded, stays."""
     around = yield from _window(limit, now)
     amount_of = _summed(limit)
-    within = both(_WHO, (amount_of,), "at >= ? AND at < ?", of_attempts=" AND ended IS NOT NULL")
+    whose = " AND byok = 1" if limit.purpose == "allowance" else ""
+    within = both(_WHO, (amount_of,), f"at >= ? AND at < ?{whose}", of_attempts=" AND ended IS NOT NULL")
     whole = (float(around.start), float("inf") if around.end is None else float(around.end))
     rows = yield Read(
         f"SELECT {', '.join(_WHO)}, SUM({amount_of}) FROM ({within}) AS found GROUP BY {', '.join(_WHO)}", whole * 2
@@ -128,6 +134,8 @@ def _open(limit: Limit, now: float) -> Script[None]:
 
 def _summed(limit: Limit) -> str:
     """As `Limit.counts`, a column of `summing.SUMS`."""
+    if limit.purpose in _SUMMED_FOR:
+        return _SUMMED_FOR[limit.purpose]
     return "dearest" if limit.dearest and limit.unit == "nanodollars" else _SUMMED[limit.unit]
 
 
@@ -418,11 +426,12 @@ def described(who: Sequence[Value]) -> Intent:
 
 
 def counter_of(row: Row) -> Counter:
-    limit, subject, start, ends, *amounts, wanted_until = row
+    limit, subject, start, ends, *amounts, wanted_until, bought = row
     spent, extra, reserved, stranded, metered, unmetered, overrun = (int(amount or 0) for amount in amounts)
     return Counter(
         str(limit), str(subject), int(start or 0), None if ends is None else int(ends),
         spent, extra, reserved, stranded, metered, unmetered, overrun, float(wanted_until or 0.0),
+        int(bought or 0),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from byway_contract.money import Usage
 from byway_contract.records import Intent, Outcome, Settle, UsageFrom
 from byway_contract.table import NO_DEFAULTS
+from msgspec.structs import replace
 
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects import openai_answer, openai_request
@@ -136,13 +137,18 @@ class Attempt:
 
     async def _set_aside(self) -> Refused | None:
         """What it may cost at worst. None: it may be sent."""
-        got = self._holding.at_once(self._plan)
+        planned = self._plan
+        if planned.allowance is not None:
+            self._hold = free = await self._holding.of_allowance(planned.allowance)
+            if free is not None:
+                self._intent, planned = replace(self._intent, fee_ppm=0), planned.waived
+        got = self._holding.at_once(planned)
         if got is None:
-            got = await self._holding.hold(self._plan, self.candidate.endpoint_id)
+            got = await self._holding.hold(planned, self.candidate.endpoint_id)
             self._began = self._means.now()
         if isinstance(got, Denial):
             return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
-        self._hold = got
+        self._hold = got if self._hold is None else Hold((*got.parts, *self._hold.parts))
         if self._plan.follows:
             means, prompt = self._means, self._job.request.size // 4
             self.following = Following(
@@ -213,7 +219,9 @@ class Attempt:
         usage, source = self.used()
         settled = self.settle("ok", usage, source, answered=True, reason="")
         assert settled is not None, "an attempt that answers has not been settled yet"
-        return usage_bytes(settled.record.usage, settled.parts, settled.record.billed, self._intent.byok)
+        return usage_bytes(
+            settled.record.usage, settled.parts, settled.record.billed + settled.record.fee, self._intent.byok
+        )
 
     def used(self) -> tuple[Usage, UsageFrom]:
         """What the provider says was used; where it does not, a token for four bytes sent, one for each chunk."""
@@ -392,9 +400,10 @@ _NOTHING_SAID: _Said = Whole({}, [], None, "", "", "", None)
 def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
     at, caller, about = means.wall(), job.caller, job.about
     namespace = caller.namespace
+    byok = slot.account.namespace == namespace
     return Intent(
         attempt_id(int(at * 1000), means.random_bytes(10)), job.generation, at, namespace, *slot.recorded,
-        streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == namespace,
+        streamed=job.request.stream, attempt_no=number, byok=byok, fee_ppm=job.rules.fee_ppm(byok),
         service_account=caller.service_account, access_key=caller.access_key,
         user=about.user, session=about.session, referer=about.referer, title=about.title,
         user_agent=about.user_agent, user_id=caller.user,

@@ -10,10 +10,11 @@ every 16 tokens, or 250 ms --> PROG in the log --> little left? --> more from th
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from byway_proxy.carry.deadlines import Deadlines, Watch
 from byway_proxy.carry.planning import FIRST_PIECE, Plan
 from byway_proxy.meter.asking import Asking
-from byway_proxy.meter.budgets import Worst
 from byway_proxy.meter.held import Claim, Hold
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.waiting import Short, Waiter
@@ -114,8 +115,8 @@ class Following:
     def _claims(self, tokens: int) -> Sequence[Claim]:
         """What so many tokens more need."""
         worst = self._plan.worst
-        before = Worst(worst.prompt, self._held, worst.price, worst.list_price)
-        after = Worst(worst.prompt, self._held + tokens, worst.price, worst.list_price)
+        before = replace(worst, completion=self._held)
+        after = replace(worst, completion=self._held + tokens)
         return [
             Claim(line, after.of(line.unit, dearest, first=False) - before.of(line.unit, dearest, first=False))
             for line in self._plan.bound.lines

@@ -4,8 +4,9 @@ The bound is hard, so that a limit is: a token for each byte that is sent, and a
 request, its route or the endpoint allow. Where none of them says, a number is put into the request.
 """
 
-from byway_contract.table import Endpoint
+from byway_contract.table import Endpoint, Fees
 from msgspec import Struct
+from msgspec.structs import replace
 
 from byway_proxy.admit.caller import Caller
 from byway_proxy.carry.dialects.openai_request import MOST_TOKENS, ChatRequest, Fields, answers, longest_answer
@@ -27,6 +28,10 @@ class Rules(Struct, frozen=True):
     """The floor of the caller's namespace demands a budget in dollars."""
     default_output: int = 4096
     """Tokens of an answer where nothing else bounds it."""
+    fees: Fees = Fees()
+
+    def fee_ppm(self, byok: bool) -> int:
+        return self.fees.byok_ppm if byok else self.fees.platform_ppm
 
 
 class Plan(Struct, frozen=True):
@@ -41,6 +46,14 @@ class Plan(Struct, frozen=True):
     """Tokens of its answers together."""
     follows: bool = False
     """More than `worst` is set aside as the answer grows, up to `most`; else that is all."""
+    allowance: Claim | None = None
+    """With this the fee is waived; without, it is sent all the same."""
+
+    @property
+    def waived(self) -> "Plan":
+        """Its own provider key pays, and no fee is asked: then nothing is taken from credits."""
+        claims = (replace(one, need=0) if one.line.budget.purpose == "credits" else one for one in self.claims)
+        return replace(self, claims=tuple(claims))
 
 
 FREELY = Plan()
@@ -57,17 +70,30 @@ def plan(
     )  # fmt: skip
     if rules.must_be_budgeted and bound.money is None:
         return Plan(bound, denial=Denial("unbudgeted", endpoint=slot.endpoint_id))
+    if bound is UNBOUND:
+        return FREELY
+    byok = slot.account.namespace == caller.namespace
+    ppm, line = rules.fee_ppm(byok), bound.allowance
+    allowance = Claim(line, 1) if line is not None and byok and ppm else None
     if not bound.lines:
-        return FREELY if bound is UNBOUND else Plan(bound)
-    denial = _unpriced(bound, slot)
+        return Plan(bound, allowance=allowance)
+    denial = _unpriced(bound, slot, byok)
     if denial is not None:
         return Plan(bound, denial=denial)
-    return _claimed(rules, request, slot, bound, of_route, first)
+    worst = Worst(0, 0, slot.price, slot.endpoint.list_price, byok, ppm)
+    return replace(_claimed(rules, request, slot, bound, of_route, worst, first), allowance=allowance)
 
 
 def _claimed(
-    rules: Rules, request: ChatRequest, slot: Slot, bound: Bound, of_route: Fields | None, first: bool
+    rules: Rules,
+    request: ChatRequest,
+    slot: Slot,
+    bound: Bound,
+    of_route: Fields | None,
+    worst: Worst,
+    first: bool,
 ) -> Plan:
+    """`worst`: but for its tokens."""
     endpoint = slot.endpoint
     size = request.size + (sum(map(len, of_route.values())) if of_route is not None else 0)
     follows = _follows(bound, request, endpoint)
@@ -76,8 +102,10 @@ def _claimed(
     told = None if said is not None or follows else rules.default_output
     most = (said or told or MOST_TOKENS) * answers(request)
     held = min(FIRST_PIECE, most) if follows else most
-    worst = Worst(_prompt(request, size, endpoint), held, slot.price, endpoint.list_price)
-    claims = tuple(Claim(line, worst.of(line.unit, line.budget.dearest, first)) for line in bound.lines)
+    worst = replace(worst, prompt=_prompt(request, size, endpoint), completion=held)
+    claims = tuple(
+        Claim(line, worst.of(line.unit, line.budget.dearest, first, line.budget.purpose)) for line in bound.lines
+    )
     return Plan(bound, claims, worst, told, most=most, follows=follows)
 
 
@@ -100,10 +128,12 @@ def _prompt(request: ChatRequest, size: int, endpoint: Endpoint) -> int:
     )
 
 
-def _unpriced(bound: Bound, slot: Slot) -> Denial | None:
-    if slot.price is not None or bound.money is None:
+def _unpriced(bound: Bound, slot: Slot, byok: bool) -> Denial | None:
+    if slot.price is not None:
         return None
     for line in bound.lines:
-        if line.unit == "nanodollars" and not (line.budget.dearest and slot.endpoint.list_price is not None):
+        known = line.budget.dearest and slot.endpoint.list_price is not None
+        unasked = byok and line.budget.purpose == "credits"
+        if line.unit == "nanodollars" and not known and not unasked:
             return Denial("unpriced", line.budget, line, endpoint=slot.endpoint_id)
     return None

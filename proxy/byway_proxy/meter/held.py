@@ -34,10 +34,9 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     parts: tuple[Part, ...]
 
     def and_more(self, more: "Hold") -> "Hold":
-        """`more` is of the same limits, in their order."""
-        return Hold(
-            tuple(Part(a.line, together(a.legs, b.legs)) for a, b in zip(self.parts, more.parts, strict=True))
-        )
+        """`more` is of the same limits, in their order; of the last it may have none."""
+        grown = (Part(a.line, together(a.legs, b.legs)) for a, b in zip(self.parts, more.parts, strict=False))
+        return Hold((*grown, *self.parts[len(more.parts) :]))
 
     @property
     def legs(self) -> Legs:

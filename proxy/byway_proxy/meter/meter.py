@@ -157,6 +157,7 @@ class Meter:
             finish=finish,
             native_finish=native_finish,
             upstream_id=upstream_id,
+            fee=charged.fee,
         )
         self.settled += 1
         self.billed += charged.billed

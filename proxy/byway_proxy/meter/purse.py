@@ -101,7 +101,7 @@ class Purse:
         drawn: list[tuple[str, int]] = []
         for part in hold.parts:
             line = part.line
-            actual = weight(line.unit, line.budget.dearest, intent, settle)
+            actual = weight(line.unit, line.budget.dearest, intent, settle, line.budget.purpose)
             drawn += self._draw(part, actual)
             if counter := self._counters.get((line.limit, line.subject)):
                 counter.spent = min(MOST, counter.spent + actual)
