@@ -1,6 +1,6 @@
-"""What the platform asks for its service beside what models cost: fees, credits that are paid in advance, free models.
+"""What the platform asks for its service beside what models cost: fees, credits paid in advance, free models.
 
-    operator, or a person on the ledger's machine   POST /v1/credits   Purchase → Bought | Taken
+    operator, or a person on the ledger's machine   POST /v1/credits   Purchase → Bought
     the same, and proxies                           GET  /v1/credits   ?namespace=… → Credits
 
 A fee is a rate in millionths: 5 % are 50,000. The limits that hold it all together are ordinary ones with a purpose
@@ -64,10 +64,9 @@ class Bought(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """409: another purchase has this id."""
+    """Another purchase has this id: told as 409, in words."""
 
     entry: Entry
-    taken: bool = True
 
 
 class Credits(msgspec.Struct, frozen=True):

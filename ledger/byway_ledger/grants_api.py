@@ -116,6 +116,8 @@ class GrantsApi:
         except ValueError as error:
             return error_answer(400, str(error))
         self._log.info("credits are bought", namespace=message.namespace, nanodollars=message.amount, id=message.id)
+        if isinstance(done, Taken):
+            return error_answer(409, f"id: another purchase is {done.entry.id!r}, of {done.entry.namespace}")
         return _told(done)
 
     async def credits(self, request: web.Request) -> web.Response:
@@ -160,7 +162,7 @@ class GrantsApi:
 def _told(done: msgspec.Struct | web.Response) -> web.Response:
     if isinstance(done, web.Response):
         return done
-    return answer(409 if isinstance(done, Fenced | Gap | Stale | Answered | Taken) else 200, done)
+    return answer(409 if isinstance(done, Fenced | Gap | Stale | Answered) else 200, done)
 
 
 async def _read(request: web.Request, kind: type[T]) -> T | web.Response:

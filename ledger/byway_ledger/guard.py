@@ -4,7 +4,8 @@ POST /v1/usage /v1/grants /v1/hello     proxies       401, 403 with what to show
 PUT  /v1/keys                           the operator  204 · 400 no keys for us · 507 believed, but not kept
 PUT  /v1/limits  POST /v1/close-source  the operator
 POST /v1/credits                        the operator
-GET  /v1/usage /v1/attempts /v1/counters /v1/credits  the operator, and proxies for their callers, who see their own alone
+GET  /v1/usage /v1/attempts /v1/counters /v1/credits
+                                        the operator, and proxies for their callers, who see their own alone
 GET  /v1/focus                          the operator
 
 Health and metrics are elsewhere (`BYWAY_ADMIN`). A ledger without keys is ready all the same: it is by being

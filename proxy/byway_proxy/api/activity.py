@@ -48,8 +48,8 @@ class Activity:
 
 
 class Credits:
-    """`total_credits` is what was bought, ever, and `total_usage` what was taken from it: fees, and what the platform's
-    provider keys paid."""
+    """`total_credits` is what was bought, ever, and `total_usage` what was taken from it: fees, and what the
+    platform's provider keys paid."""
 
     def __init__(self, serving: Serving, books: Books) -> None:
         self._serving, self._books = serving, books

@@ -48,7 +48,7 @@ def no_free_requests(why: Denial, said: Denied, wall: float) -> ApiError:
     )
     return ApiError(
         429,
-        f"free models answer {said.amount:,} requests a day, and {until}; a model that is not free has no such limit",
+        f"free models answer {said.amount:,} requests a day, and {until}; others have no such limit",
         retry_after_s=after_s,
         metadata={"reason": "free_requests_spent", "scope": "free-models-per-day", "headers": rate},
         should_retry=None if passing else False,
