@@ -1,4 +1,4 @@
-"""Ask a process of a running `byway up`, or tell it something: one request over its unix socket, and which `up` is meant."""
+"""Ask a process of a running `byway up`, or tell it something: one request over its socket; and which is meant."""
 
 import contextlib
 import http.client

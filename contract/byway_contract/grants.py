@@ -39,7 +39,8 @@ Unit = Literal["nanodollars", "tokens", "requests"]
 Per = Literal["Namespace", "ServiceAccount", "AccessKey", "User", "Caller"]
 """`Caller`: the access key, or else the service account, or else the namespace."""
 Purpose = Literal["limit", "credits", "allowance", "free"]
-"""`credits`: what a namespace bought, counting what it owes the platform. `allowance`: runs on callers' own provider keys that are free of a fee; it refuses nobody. `free`: requests to models that cost nothing."""
+"""`credits`: what a namespace bought, counting what it owes the platform. `allowance`: runs on callers' own
+provider keys that are free of a fee; it refuses nobody. `free`: requests to models that cost nothing."""
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Meta(ge=1, lt=CLOSED_EPOCH)]
 

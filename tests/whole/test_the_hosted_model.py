@@ -1,6 +1,7 @@
 """The hosted router's own model on one machine: credits with a fee, a fee on own keys, free models a day."""
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,6 @@ def rows(made: Machine, model: str) -> list[dict[str, Any]]:
 
 
 def credits_of(made: Machine) -> dict[str, float]:
-    import urllib.request
-
     request = urllib.request.Request(made.url + "/v1/credits", headers={"Authorization": f"Bearer {KEY}"})
     with urllib.request.urlopen(request) as answer:
         told: dict[str, float] = json.loads(answer.read())["data"]

@@ -21,10 +21,8 @@ def buy(purchase: Purchase, now: float, held: InForce) -> Script[Bought | Taken]
     if found is None:
         limit = (yield from granting.in_force(held)).limits.get(CREDITS_LIMIT)
         fee = 0 if limit is None else max(limit.fee_minimum, fee_of(purchase.amount, limit.fee_ppm))
-        ((before,),) = yield Read(
-            "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM credit WHERE namespace = ?", (purchase.namespace,)
-        )
-        if int(before or 0) + purchase.amount + fee > MOST:
+        before = yield from granting.bought_by(purchase.namespace)
+        if before + purchase.amount + fee > MOST:
             raise ValueError("amount: with what was bought before it is more than the books can count")
         new = Entry(purchase.id, purchase.namespace, now, purchase.amount + fee, fee, purchase.amount)
         yield Write(

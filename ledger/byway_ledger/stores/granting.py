@@ -321,7 +321,20 @@ def counters_named(
         return rules, []
     rows = yield Read(f"SELECT {_COUNTER} FROM counter WHERE name AMONG", among=[name_of(key) for key in windows])
     found = {one.key: one for one in map(counter_of, rows)}
-    return rules, [found.get(key) or Counter(*key, around.end) for key, around in windows.items()]
+    new = [key for key in windows if key not in found]
+    bought: dict[Key, int] = {}
+    for key in new:
+        if key[0] == CREDITS_LIMIT:
+            bought[key] = yield from bought_by(key[1])
+    return rules, [
+        found.get(key) or Counter(*key, around.end, bought=bought.get(key, 0)) for key, around in windows.items()
+    ]
+
+
+def bought_by(namespace: str) -> Script[int]:
+    sql = "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM credit WHERE namespace = ?"
+    ((amount,),) = yield Read(sql, (namespace,))
+    return int(amount or 0)
 
 
 # --- what the transactions share, and the booking of usage with them
