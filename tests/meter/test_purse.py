@@ -151,6 +151,13 @@ def test_more_may_be_held_for_the_same_attempt() -> None:
     assert spent(one, more, 40) == {"g-1": 30, "g-2": 10}
 
 
+def test_what_is_held_beside_stays_as_it_is_while_an_attempt_grows() -> None:
+    one = purse(granted("g-1", 60))
+    hold, beside = held(one, claim(20)), held(one, claim(1))
+    more = Hold((*hold.parts, *beside.parts)).and_more(held(one, claim(9)))
+    assert [part.legs for part in more.parts] == [(("g-1", 29),), (("g-1", 1),)]
+
+
 def test_a_refill_is_wanted_below_the_low_water_and_lasts_ten_seconds() -> None:
     one = purse(granted(low_water=50))
     spent(one, held(one, claim(30), now=1.0), 30)

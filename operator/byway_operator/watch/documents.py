@@ -123,7 +123,7 @@ def _unlabelled(version: str, kind: str, body: dict[str, Any]) -> str:
     if (version, kind) == ("v1", "ConfigMap"):
         for label, name, word in PLATFORMS_OWN:
             if _name_in(body) == name:
-                return f'metadata.labels: want {label}: "true"; a cluster does not take it for the {word} without'
+                return f'metadata.labels: want {label}: "true"; a cluster takes it for no {word} without'
     return ""
 
 
