@@ -1,0 +1,123 @@
+"""Who calls, under which budgets. Some budgets are so small that they are spent while processes are killed.
+
+    apps      nobody in particular, of the platform's namespace; all that is spent counts on `platform`
+    user-0 …  proven users of team-a, one busier than the next, with so many dollars each
+    counted   an app of team-b, with so many requests
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from byway_contract.money import NANO, dollars
+
+INPUT, OUTPUT = 1_000, 10_000
+"""Nanodollars a token."""
+WORD, SAID = "sun ", 12
+MOST_OUTPUT = 24
+TEXT = (WORD * SAID).strip()
+PROMPT = "What shines? " * 40
+PLATFORM = 1_000 * NANO
+EACH, COUNTED = "team-a/each", "team-b/counted"
+_COSTS = len(PROMPT) // 4 * INPUT + SAID * OUTPUT
+"""What a request costs, nearly."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    name: str
+    share: float
+    """Of all requests."""
+    namespace: str = "default"
+
+    @property
+    def key(self) -> str:
+        return "" if self.namespace == "default" else f"sk-byway-{hashlib.sha256(self.name.encode()).hexdigest()}"
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.key.encode()).hexdigest()
+
+
+USERS = tuple(Caller(f"user-{n}", 0.32 / 2**n, "team-a") for n in range(4))
+CALLERS = (Caller("apps", 0.24), *USERS, Caller("counted", 0.16, "team-b"))
+
+
+def drawn(dice: random.Random) -> Caller:
+    return dice.choices(CALLERS, [caller.share for caller in CALLERS])[0]
+
+
+def limits(requests: float) -> tuple[int, int]:
+    """Nanodollars for each user, and requests: for so many of all callers they are spent when a third, or a half, of
+    the run is over."""
+    return int(requests * USERS[0].share / 3 * _COSTS), int(requests * CALLERS[-1].share / 2)
+
+
+def manifests(providers: dict[str, str], requests: float) -> str:
+    each, counted = limits(requests)
+    return "".join(
+        [
+            *(_account(name, url) for name, url in providers.items()),
+            _route(*providers),
+            _budget("default/platform", PLATFORM, "  appliesTo: {namespaces: {names: [default, team-a, team-b]}}\n"),
+            _budget(EACH, each, "  per: User\n"),
+            _budget(COUNTED, counted, "", unit="requests"),
+            *(_access_key(caller) for caller in CALLERS if caller.key),
+        ]
+    )
+
+
+def _account(name: str, url: str) -> str:
+    return f"""
+apiVersion: byway.dev/v1alpha1
+kind: ProviderKey
+metadata: {{name: {name}}}
+spec:
+  provider: openai-compatible
+  baseURL: {url}
+  allowedNamespaces: {{from: All}}
+  models:
+  - {{name: acme/m, upstreamName: m, price: {{perMillionTokens: {{input: "{dollars(INPUT * 10**6)}", output: "{dollars(OUTPUT * 10**6)}"}}}}}}
+---
+"""
+
+
+def _route(*members: str) -> str:
+    listed = "".join(
+        f"  - {{name: {member}, providerKeyRef: {{name: {member}}}, model: acme/m, order: {number}}}\n"
+        for number, member in enumerate(members)
+    )
+    return f"""
+apiVersion: byway.dev/v1alpha1
+kind: ModelRoute
+metadata: {{name: smart}}
+spec:
+  allowedNamespaces: {{from: All}}
+  endpoints:
+{listed}---
+"""
+
+
+def _budget(name: str, amount: int, more: str, unit: str = "usd") -> str:
+    namespace, _, name = name.partition("/")
+    said = f'"{dollars(amount)}"' if unit == "usd" else amount
+    return f"""
+apiVersion: byway.dev/v1alpha1
+kind: Budget
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+{more}  limits: [{{period: Lifetime, {unit}: {said}}}]
+---
+"""
+
+
+def _access_key(caller: Caller) -> str:
+    user = f"  user: {caller.name}\n" if caller in USERS else ""
+    return f"""
+apiVersion: byway.dev/v1alpha1
+kind: AccessKey
+metadata: {{name: {caller.name}, namespace: {caller.namespace}}}
+spec:
+{user}  keys: [{{name: a, sha256: {caller.digest}}}]
+---
+"""
