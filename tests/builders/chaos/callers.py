@@ -1,8 +1,8 @@
 """Who calls, under which budgets. Some budgets are so small that they are spent while processes are killed.
 
-    apps      nobody in particular, of the platform's namespace; all that is spent counts on `platform`
-    user-0 …  proven users of team-a, one busier than the next, with so many dollars each
-    counted   an app of team-b, with so many requests
+apps      nobody in particular, of the platform's namespace; all that is spent counts on `platform`
+user-0 …  proven users of team-a, one busier than the next, with so many dollars each
+counted   an app of team-b, with so many requests
 """
 
 import hashlib
@@ -48,8 +48,7 @@ def drawn(dice: random.Random) -> Caller:
 
 
 def limits(requests: float) -> tuple[int, int]:
-    """Nanodollars for each user, and requests: for so many of all callers they are spent when a third, or a half, of
-    the run is over."""
+    """Nanodollars for each user, and requests: of so many of all callers a third, or a half, spends them."""
     return int(requests * USERS[0].share / 3 * _COSTS), int(requests * CALLERS[-1].share / 2)
 
 
@@ -59,7 +58,9 @@ def manifests(providers: dict[str, str], requests: float) -> str:
         [
             *(_account(name, url) for name, url in providers.items()),
             _route(*providers),
-            _budget("default/platform", PLATFORM, "  appliesTo: {namespaces: {names: [default, team-a, team-b]}}\n"),
+            _budget(
+                "default/platform", PLATFORM, "  appliesTo: {namespaces: {names: [default, team-a, team-b]}}\n"
+            ),
             _budget(EACH, each, "  per: User\n"),
             _budget(COUNTED, counted, "", unit="requests"),
             *(_access_key(caller) for caller in CALLERS if caller.key),
@@ -68,6 +69,7 @@ def manifests(providers: dict[str, str], requests: float) -> str:
 
 
 def _account(name: str, url: str) -> str:
+    price = f'{{input: "{dollars(INPUT * 10**6)}", output: "{dollars(OUTPUT * 10**6)}"}}'
     return f"""
 apiVersion: byway.dev/v1alpha1
 kind: ProviderKey
@@ -77,7 +79,7 @@ spec:
   baseURL: {url}
   allowedNamespaces: {{from: All}}
   models:
-  - {{name: acme/m, upstreamName: m, price: {{perMillionTokens: {{input: "{dollars(INPUT * 10**6)}", output: "{dollars(OUTPUT * 10**6)}"}}}}}}
+  - {{name: acme/m, upstreamName: m, price: {{perMillionTokens: {price}}}}}
 ---
 """
 

@@ -87,5 +87,3 @@ def _crashes(story: Story) -> Iterator[str]:
             yield f"{row['user']}: booked as a crash from {row['at']} to {row['ended']}, and no proxy was killed"
         if row["cost"] or row["billed"] or row["usage_from"] != "unknown":
             yield f"{row['user']}: a crash is booked with a cost"
-
-

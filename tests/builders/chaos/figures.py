@@ -82,8 +82,9 @@ class Figures:
     def table(self) -> str:
         hows = ", ".join(f"{count:,} {how}" for how, count in sorted(self.clients.items()))
         total = sum(self.clients.values())
+        pace = f"{total / self.seconds:.0f} a second"
         lines = [
-            f"load             {total:,} requests in {self.seconds:,.0f} s: {total / self.seconds:.0f} a second ({hows})",
+            f"load             {total:,} requests in {self.seconds:,.0f} s: {pace} ({hows})",
             f"SIGKILL          {self.kills.total():,} ({_counted(self.kills)})",
             f"SIGSTOP, SIGCONT {self.stops.total():,} ({_counted(self.stops)})",
             f"attempts         {self.attempts:,} served, {self.rows:,} rows: {self.lost} lost, {self.twice} double",

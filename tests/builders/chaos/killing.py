@@ -15,10 +15,12 @@ from builders.chaos.story import Death, Look
 from byway_contract.grants import COUNTERS_PATH
 from fakes.machine import Machine
 
-BETWEEN_S = (0.1, 1.3)
+BETWEEN_S = (0.1, 1.2)
 STOPS = 0.25
 """Of all acts; the others kill."""
 STOPPED_S = (1.0, 3.0)
+STARTS_S = 1.5
+"""A proxy that lives so long may be counted upon."""
 LOOK_EVERY_S = 0.1
 
 
@@ -30,23 +32,29 @@ class Reaper:
         self._dice = random.Random(seed)
         self._asleep: dict[int, float] = {}
         """Those stopped, and until when."""
+        self._met: dict[int, float] = {}
+        """When each process was first found alive."""
 
     def reap(self, seconds: float, stop: threading.Event) -> None:
         end = time.monotonic() + seconds
         try:
-            while (left := end - time.monotonic()) > 0 and not stop.wait(
-                min(left, self._dice.uniform(*BETWEEN_S))
-            ):
+            while (left := end - time.monotonic()) > 0 and not stop.wait(min(left, self._dice.uniform(*BETWEEN_S))):
                 self._wake(time.monotonic())
                 self._act()
         finally:
             self._wake(float("inf"))
 
     def _act(self) -> None:
+        now = time.monotonic()
         awake = {name: pid for name, pid in self._made.pids().items() if pid not in self._asleep}
-        if not awake:
+        for pid in awake.values():
+            self._met.setdefault(pid, now)
+        serving = {name for name in awake if _is_proxy(name) and now - self._met[awake[name]] > STARTS_S}
+        # One is left to serve, or nothing would be under way that could be lost.
+        names = sorted(name for name in awake if not _is_proxy(name) or serving - {name})
+        if not names:
             return
-        name = self._dice.choice(sorted(awake))
+        [name] = self._dice.choices(names, [1.0 if _is_proxy(name) else 0.5 for name in names])
         stops = self._dice.random() < STOPS
         with suppress(ProcessLookupError):  # it died meanwhile, and not by us: that is found elsewhere
             self._killed.append(Death(name, time.time(), "stop" if stops else "kill"))
@@ -59,6 +67,10 @@ class Reaper:
             del self._asleep[pid]
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def _is_proxy(name: str) -> bool:
+    return name.startswith("proxy")
 
 
 def look_on(ledger: Path, looks: list[Look], stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""What budgets were charged, what callers are billed, and what the providers would bill: added up from each witness.
+"""What budgets were charged, what callers are billed, what providers would bill: added up from each witness.
 
 Three sums that have to agree, and one that must stay under every limit:
 
@@ -124,5 +124,3 @@ def _left(story: Story, seen: Seen) -> float:
 
 def _budget(limit: str) -> str:
     return limit.rsplit("/", 2)[0]
-
-

@@ -1,4 +1,4 @@
-"""What is known after load and kills: what clients saw, providers served, the ledger's books have and its counters said.
+"""What is known after load and kills, from clients, providers, the ledger's books and its counters.
 
 Each request has a name of its own, its *mark*, which all witnesses know it by.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 How = Literal["ok", "cut", "left", "broke", "refused", "unavailable", "nobody"]
-"""`refused`: for want of a budget's room; `unavailable`: nobody could say whether there was any; `nobody` listened."""
+"""`refused`: a budget had no room; `unavailable`: nobody could say whether it had; `nobody` listened."""
 Act = Literal["kill", "stop"]
 
 
