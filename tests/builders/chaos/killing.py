@@ -19,8 +19,8 @@ BETWEEN_S = (0.1, 1.2)
 STOPS = 0.25
 """Of all acts; the others kill."""
 STOPPED_S = (1.0, 3.0)
-STARTS_S = 1.5
-"""A proxy that lives so long may be counted upon."""
+OTHERS = {"ledger": 0, "operator": 0}
+"""Beside the proxies."""
 LOOK_EVERY_S = 0.1
 
 
@@ -32,8 +32,7 @@ class Reaper:
         self._dice = random.Random(seed)
         self._asleep: dict[int, float] = {}
         """Those stopped, and until when."""
-        self._met: dict[int, float] = {}
-        """When each process was first found alive."""
+        self._admins = {proxy["name"]: proxy["admin"] for proxy in made.running()["proxies"]}
 
     def reap(self, seconds: float, stop: threading.Event) -> None:
         end = time.monotonic() + seconds
@@ -45,11 +44,9 @@ class Reaper:
             self._wake(float("inf"))
 
     def _act(self) -> None:
-        now = time.monotonic()
-        awake = {name: pid for name, pid in self._made.pids().items() if pid not in self._asleep}
-        for pid in awake.values():
-            self._met.setdefault(pid, now)
-        serving = {name for name in awake if _is_proxy(name) and now - self._met[awake[name]] > STARTS_S}
+        known = self._made.pids().items()
+        awake = {name: pid for name, pid in known if name in self._admins | OTHERS and pid not in self._asleep}
+        serving = {name for name in awake if self._serves(name)}
         # One is left to serve, or nothing would be under way that could be lost.
         names = sorted(name for name in awake if not _is_proxy(name) or serving - {name})
         if not names:
@@ -61,6 +58,12 @@ class Reaper:
             os.kill(awake[name], signal.SIGSTOP if stops else signal.SIGKILL)
             if stops:
                 self._asleep[awake[name]] = time.monotonic() + self._dice.uniform(*STOPPED_S)
+
+    def _serves(self, name: str) -> bool:
+        try:
+            return _is_proxy(name) and self._made.get("/readyz", self._admins[name])[0] == 200
+        except OSError:
+            return False
 
     def _wake(self, now: float) -> None:
         for pid in [pid for pid, until in self._asleep.items() if until <= now]:
