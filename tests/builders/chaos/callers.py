@@ -48,8 +48,8 @@ def drawn(dice: random.Random) -> Caller:
 
 
 def limits(requests: float) -> tuple[int, int]:
-    """Nanodollars for each user, and requests: of so many of all callers a third, or a half, spends them."""
-    return int(requests * USERS[0].share / 3 * _COSTS), int(requests * CALLERS[-1].share / 2)
+    """Nanodollars for each user, and requests: a fifth, or a quarter, of a run spends them."""
+    return int(requests * USERS[0].share / 5 * _COSTS), int(requests * CALLERS[-1].share / 4)
 
 
 def manifests(providers: dict[str, str], requests: float) -> str:

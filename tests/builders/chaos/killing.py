@@ -51,7 +51,7 @@ class Reaper:
         names = sorted(name for name in awake if not _is_proxy(name) or serving - {name})
         if not names:
             return
-        [name] = self._dice.choices(names, [1.0 if _is_proxy(name) else 0.5 for name in names])
+        [name] = self._dice.choices(names, [1.0 if _is_proxy(name) else 0.3 for name in names])
         stops = self._dice.random() < STOPS
         with suppress(ProcessLookupError):  # it died meanwhile, and not by us: that is found elsewhere
             self._killed.append(Death(name, time.time(), "stop" if stops else "kill"))
