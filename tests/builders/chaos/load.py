@@ -76,8 +76,12 @@ def _no_answer(saw: Seen, status: int, text: bytes) -> Seen:
     reason = error.get("metadata", {}).get("reason", "")
     if status == 503 and reason == "ledger_unavailable":
         return replace(saw, how="unavailable")
-    if any(one.get("status") in MONEY for one in error.get("metadata", {}).get("previous_errors", ())):
-        return replace(saw, how="refused")  # one provider failed, and the next did not fit
+    # One provider failed, and the next was not asked.
+    before = [one.get("code") for one in error.get("metadata", {}).get("previous_errors", ())]
+    if "payment_required" in before or "permission_denied" in before:
+        return replace(saw, how="refused")
+    if "ledger_unavailable" in before:
+        return replace(saw, how="unavailable")
     # What everybody has together is never short here, so nobody is refused but who has a limit of their own.
     short = reason in ("budget_spent", "budget_exceeded", "in_flight_budget_exhausted") and saw.caller != "apps"
     if status in MONEY and short:
