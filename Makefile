@@ -72,6 +72,11 @@ bench: $(venv)/made ## our speed on this machine
 faults: $(venv)/made ## sixteen faults of a provider, a thousand requests each: how many clients notice
 	@$(bin)/python bench/faults.py
 
+.PHONY: chaos
+chaos: $(venv)/made ## KILLS=1000: kill every process under load, then compare the books: 30 kills a minute
+	@$(bin)/python bench/chaos.py $(or $(KILLS),100)
+	@$(bin)/python bench/overspend.py
+
 .PHONY: lock
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \

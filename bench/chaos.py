@@ -2,11 +2,12 @@
 
     python bench/chaos.py [KILLS [SEED]]        make chaos KILLS=1000
 
-In rounds of half a minute, each on a fresh machine with the next seed, until there were so many SIGKILLs. What is
-compared is said in docs/trust.md. Exit code 1 if anything was lost, booked twice, overspent or told wrongly.
+In rounds of half a minute, each on a fresh machine with the next seed, until there were so many SIGKILLs; with 0, one
+round in which nothing happens. What is compared is said in docs/trust.md. Exit code 1 if anything was lost, booked twice, overspent or told wrongly.
 """
 
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -22,10 +23,10 @@ KILLS, ROUND_S = 100, 30.0
 def main(kills: int, seed: int) -> int:
     figures = Figures()
     print(f"{kills} kills in rounds of {ROUND_S:g} s, from seed {seed}", flush=True)
-    while figures.kills.total() < kills:
+    while not figures.seconds or figures.kills.total() < kills:
         before = len(figures.differences)
         with tempfile.TemporaryDirectory() as folder:
-            figures.add(asyncio.run(tell(Path(folder), Wish(ROUND_S, seed))))
+            figures.add(asyncio.run(tell(Path(folder), Wish(ROUND_S, seed, kills=kills > 0))))
         new = figures.differences[before:]
         print(f"seed {seed}: {figures.kills.total()} kills, {len(new) or 'no'} differences", flush=True)
         for line in new[:10]:
@@ -37,5 +38,7 @@ def main(kills: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
+    # So that all that was started here is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = [int(word) for word in sys.argv[1:]]
     sys.exit(main(*given, *(KILLS, 1)[len(given) :]))

@@ -56,20 +56,18 @@ def manifests(providers: dict[str, str], requests: float) -> str:
     each, counted = limits(requests)
     return "".join(
         [
-            *(_account(name, url) for name, url in providers.items()),
-            _route(*providers),
-            _budget(
-                "default/platform", PLATFORM, "  appliesTo: {namespaces: {names: [default, team-a, team-b]}}\n"
-            ),
-            _budget(EACH, each, "  per: User\n"),
-            _budget(COUNTED, counted, "", unit="requests"),
-            *(_access_key(caller) for caller in CALLERS if caller.key),
+            *(account(name, url) for name, url in providers.items()),
+            route(*providers),
+            budget("default/platform", PLATFORM, "  appliesTo: {namespaces: {names: [default, team-a, team-b]}}\n"),
+            budget(EACH, each, "  per: User\n"),
+            budget(COUNTED, counted, "", unit="requests"),
+            *(access_key(caller, caller.name if caller in USERS else "") for caller in CALLERS if caller.key),
         ]
     )
 
 
-def _account(name: str, url: str) -> str:
-    price = f'{{input: "{dollars(INPUT * 10**6)}", output: "{dollars(OUTPUT * 10**6)}"}}'
+def account(name: str, url: str, input: int = INPUT) -> str:
+    price = f'{{input: "{dollars(input * 10**6)}", output: "{dollars(OUTPUT * 10**6)}"}}'
     return f"""
 apiVersion: byway.dev/v1alpha1
 kind: ProviderKey
@@ -84,7 +82,7 @@ spec:
 """
 
 
-def _route(*members: str) -> str:
+def route(*members: str) -> str:
     listed = "".join(
         f"  - {{name: {member}, providerKeyRef: {{name: {member}}}, model: acme/m, order: {number}}}\n"
         for number, member in enumerate(members)
@@ -100,7 +98,7 @@ spec:
 """
 
 
-def _budget(name: str, amount: int, more: str, unit: str = "usd") -> str:
+def budget(name: str, amount: int, more: str, unit: str = "usd") -> str:
     namespace, _, name = name.partition("/")
     said = f'"{dollars(amount)}"' if unit == "usd" else amount
     return f"""
@@ -113,13 +111,13 @@ spec:
 """
 
 
-def _access_key(caller: Caller) -> str:
-    user = f"  user: {caller.name}\n" if caller in USERS else ""
+def access_key(caller: Caller, user: str) -> str:
+    said = f"  user: {user}\n" if user else ""
     return f"""
 apiVersion: byway.dev/v1alpha1
 kind: AccessKey
 metadata: {{name: {caller.name}, namespace: {caller.namespace}}}
 spec:
-{user}  keys: [{{name: a, sha256: {caller.digest}}}]
+{said}  keys: [{{name: a, sha256: {caller.digest}}}]
 ---
 """

@@ -76,9 +76,9 @@ def names(caller: str) -> Iterator[Named]:
         yield (EACH, caller)
 
 
-def bill(one: Mapping[str, Any]) -> int:
+def bill(one: Mapping[str, Any], input: int = INPUT) -> int:
     """What a provider asks for what it served, nanodollars."""
-    return int(one["prompt_tokens"] * INPUT + one["completion_tokens"] * OUTPUT)
+    return int(one["prompt_tokens"] * input + one["completion_tokens"] * OUTPUT)
 
 
 def _looks(story: Story) -> Iterator[str]:
