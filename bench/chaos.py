@@ -2,8 +2,9 @@
 
     python bench/chaos.py [KILLS [SEED]]        make chaos KILLS=1000
 
-In rounds of half a minute, each on a fresh machine with the next seed, until there were so many SIGKILLs; with 0, one
-round in which nothing happens. What is compared is said in docs/trust.md. Exit code 1 if anything was lost, booked twice, overspent or told wrongly.
+In rounds of half a minute, each on a fresh machine with the next seed, until there were so many SIGKILLs; with 0,
+one round in which nothing happens. What is compared is said in docs/trust.md. Exit code 1 if anything was lost,
+booked twice, overspent or told wrongly.
 """
 
 import asyncio

@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -21,6 +22,8 @@ STOPS = 0.25
 STOPPED_S = (1.0, 3.0)
 OTHERS = {"ledger": 0, "operator": 0}
 """Beside the proxies."""
+MOST_KILLS = {"ledger": 3}
+"""In one run: each time `byway up` waits longer before it starts it again, and without it little is served."""
 LOOK_EVERY_S = 0.1
 
 
@@ -49,6 +52,8 @@ class Reaper:
         serving = {name for name in awake if self._serves(name)}
         # One is left to serve, or nothing would be under way that could be lost.
         names = sorted(name for name in awake if not _is_proxy(name) or serving - {name})
+        deaths = Counter(death.name for death in self._killed if death.act == "kill")
+        names = [name for name in names if deaths[name] < MOST_KILLS.get(name, 10**6)]
         if not names:
             return
         [name] = self._dice.choices(names, [1.0 if _is_proxy(name) else 0.3 for name in names])
