@@ -77,6 +77,11 @@ faults: $(venv)/made ## sixteen faults of a provider, a thousand requests each: 
 sim: $(venv)/made ## what money promises, in a world of its own where everything goes wrong: two minutes of seeds
 	@cd tests && ../$(bin)/python -m sim.seeds $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--seconds 120))
 
+.PHONY: chaos
+chaos: $(venv)/made ## KILLS=1000: kill every process under load, then compare the books: 30 kills a minute
+	@$(bin)/python bench/chaos.py $(or $(KILLS),100)
+	@$(bin)/python bench/overspend.py
+
 .PHONY: lock
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 from builders.gateway import Gateway, gateway, one_route
 from builders.purses import budget, counters, floored, held, line, priced, rule, under
 from byway_contract.budget import Downgrade
@@ -194,6 +196,44 @@ def test_a_candidate_that_was_not_asked_is_no_attempt(tmp_path: Path) -> None:
             assert intent.attempt_no == 1
             await booked(proxy)
             assert (await counters(ledger))["default/all/Day/requests"].spent == 1
+
+    told(story)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_of_untold_usage_is_never_charged_more_than_was_set_aside(tmp_path: Path, stream: bool) -> None:
+    async def story() -> None:
+        always = Reply(text="extraordinarily longwinded", usage="never", finish="length")
+        team = budget(line(NANO))
+        free_prompts = Price(0, 2 * NANO)
+        async with FakeProvider(always=always) as provider:
+            table = priced(one_route(provider), free_prompts)
+            async with held(tmp_path, table, team) as (proxy, ledger):
+                assert (await proxy.ask(max_tokens=2, stream=stream)).status == 200
+                [(intent, settle)] = proxy.settled()
+                [(_, set_aside)] = intent.legs
+                assert (settle.usage_from, settle.billed) == ("estimated", set_aside)
+                await booked(proxy)
+                counter = (await counters(ledger))[MONEY]
+                assert (counter.spent, counter.overrun) == (set_aside, 0)
+
+    told(story)
+
+
+def test_what_providers_told_of_other_answers_is_what_an_untold_one_is_charged(tmp_path: Path) -> None:
+    async def story() -> None:
+        telling = Reply(text="one two three", prompt_tokens=40)
+        async with (
+            FakeProvider(always=telling) as provider,
+            held(tmp_path, one_route(provider), budget(line(NANO))) as (proxy, _),
+        ):
+            for usage in ("asked", "never", "asked", "never"):
+                provider.script.then += [msgspec.structs.replace(telling, usage=usage)]
+            for stream in (False, False, True, True):
+                assert (await proxy.ask(stream=stream)).status == 200
+            settled = [settle for _, settle in proxy.settled()]
+            assert [one.usage_from for one in settled] == ["provider", "estimated"] * 2
+            assert {(one.usage.prompt, one.usage.completion) for one in settled} == {(40, 3)}
 
     told(story)
 

@@ -1,10 +1,11 @@
-"""`kills.compare` finds what it is for: a comparison that cannot fail proves nothing."""
+"""`chaos.compare` finds what it is for: a comparison that cannot fail proves nothing."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from builders.kills import Seen, Story, compare
+from builders.chaos.compare import compare
+from builders.chaos.story import Death, Seen, Story
 
 Spoil = Callable[[Story], object]
 
@@ -20,13 +21,13 @@ def a_story() -> Story:
         usual = {
             "attempt": f"at-{name}", "user": name, "account": "default/a", "request": f"gen-{name}", "flag": None,
             "upstream_id": f"chatcmpl-fake{number}", "status": 200, "prompt": 4, "completion": 10,
-            "usage_from": "provider", "cost": 14, "billed": 14, "at": 100.0, "ended": 101.0,
+            "usage_from": "provider", "streamed": 1, "cost": 14, "billed": 14, "at": 100.0, "ended": 101.0,
         }  # fmt: skip
         return usual | {"outcome": outcome} | fields
 
     nothing = {"usage_from": "unknown", "cost": 0, "billed": 0, "prompt": 0, "completion": 0, "upstream_id": ""}
     return Story(
-        killed=[("proxy-0", 100.5)],
+        killed=[Death("proxy-0", 100.5)],
         seen=[
             Seen("fine", "ok", 100.0, 101.0, "gen-fine", 10),
             Seen("crashed", "broke", 100.0, 100.5),

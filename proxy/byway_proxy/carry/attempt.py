@@ -217,6 +217,8 @@ class Attempt:
     def settled_well(self) -> bytes:
         """The end of an answer that came whole: its `usage` as the client reads it."""
         usage, source = self.used()
+        if source == "provider":
+            self._learn(usage)
         settled = self.settle("ok", usage, source, answered=True, reason="")
         assert settled is not None, "an attempt that answers has not been settled yet"
         return usage_bytes(
@@ -224,15 +226,40 @@ class Attempt:
         )
 
     def used(self) -> tuple[Usage, UsageFrom]:
-        """What the provider says was used; where it does not, a token for four bytes sent, one for each chunk."""
+        """What the provider says was used; where it does not, what its other answers make likely."""
         stream = self.stream
         said = stream or self.whole
         if said is not None and said.usage is not None:
             return said.usage, "provider"
         if self.exchange.status == 0 and (stream is None or not stream.chunks):
             return NOTHING, "unknown"
-        made = stream.chunks if stream is not None else _said(self.whole) // 4
-        return Usage(prompt=self._job.request.size // 4, completion=made), "estimated"
+        usage = self._means.meter.estimates.usage(
+            self.candidate.endpoint_id, self._asked(), self._said(), streamed=stream is not None
+        )
+        return self._within(usage), "estimated"
+
+    def _within(self, usage: Usage) -> Usage:
+        """A provider that says nothing is taken to have kept to what it was allowed, and so was set aside."""
+        worst = self._plan.worst
+        if not self._plan.claims or self._plan.piece:
+            return usage
+        return Usage(min(usage.prompt, worst.prompt), min(usage.completion, worst.completion))
+
+    def _learn(self, usage: Usage) -> None:
+        request, stream = self._job.request, self.stream
+        asked = request.size if len(request.modalities) == 1 else 0
+        self._means.meter.estimates.learn(
+            self.candidate.endpoint_id, usage, asked, self._said(), streamed=stream is not None
+        )
+
+    def _asked(self) -> int:
+        request = self._job.request
+        # Text alone, or more: the bytes of a picture say nothing of its tokens.
+        return request.size if len(request.modalities) == 1 else min(request.size, NOT_TEXT_BYTES)
+
+    def _said(self) -> int:
+        """Chunks of a stream; bytes of a whole answer."""
+        return self.stream.chunks if self.stream is not None else _said(self.whole)
 
     def streamed(self, tokens: int, now: float) -> None:
         """How fast it was, for `strategy: Throughput`: output tokens over the whole time it took."""

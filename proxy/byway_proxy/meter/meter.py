@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from byway_proxy.meter.begun import together
 from byway_proxy.meter.charge import charge
+from byway_proxy.meter.estimates import Estimates
 from byway_proxy.meter.held import Hold
 from byway_proxy.meter.log import Log, LogFull
 from byway_proxy.meter.purse import Purse
@@ -35,23 +36,14 @@ class Meter:
     """One for each process, like its log. `attempts`, `billed` and `absorbed` are read at a scrape."""
 
     __slots__ = (
-        "_log",
-        "_now",
-        "_owed",
-        "_unwritten",
-        "absorbed",
-        "attempts",
-        "billed",
-        "open",
-        "purse",
-        "released_at",
-        "settled",
-        "when_freed",
+        "_log", "_now", "_owed", "_unwritten", "absorbed", "attempts", "billed", "estimates", "open", "purse",
+        "released_at", "settled", "when_freed",
     )  # fmt: skip
 
     def __init__(self, log: Log, now: Callable[[], float] = time.time, purse: Purse | None = None) -> None:
         self._log, self._now = log, now
         self.purse = purse or Purse()
+        self.estimates = Estimates()
         self.when_freed: Callable[[], None] | None = None
         """Called after what was held is free again."""
         self._owed: deque[Settle | Release] = deque()
