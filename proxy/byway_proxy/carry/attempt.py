@@ -241,7 +241,7 @@ class Attempt:
     def _within(self, usage: Usage) -> Usage:
         """A provider that says nothing is taken to have kept to what it was allowed, and so was set aside."""
         worst = self._plan.worst
-        if not self._plan.claims or self._plan.piece:
+        if not self._plan.claims or self._plan.follows:
             return usage
         return Usage(min(usage.prompt, worst.prompt), min(usage.completion, worst.completion))
 
