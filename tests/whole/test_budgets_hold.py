@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import aiohttp
-from builders import kills
+from builders.chaos.world import rows, shipped
 from builders.manifests import route
 from fakes.machine import Machine, machine, until
 from fakes.process import provider, served
@@ -54,8 +54,8 @@ def test_a_thousand_requests_at_once_at_three_proxies_spend_what_a_budget_of_twe
         statuses = asyncio.run(_all_at_once(made, CLIENTS))
         assert statuses.keys() <= {200, 402, 403}
         assert statuses[200] == len(served(truth)) == 20
-        until(lambda: kills.shipped(made), 20)
-        assert sum(row["billed"] for row in kills.rows(made)) == 20 * A_REQUEST
+        until(lambda: shipped(made), 20)
+        assert sum(row["billed"] for row in rows(made)) == 20 * A_REQUEST
         status, _, body = made.ask("smart")
         assert status == 403
         assert json.loads(body)["error"]["metadata"]["reason"] == "budget_spent"
@@ -67,8 +67,8 @@ def test_what_a_killed_proxy_held_is_charged_and_what_it_had_left_can_be_spent_b
         machine({"all.yaml": account(url) + budget("0.20") + route("a")}, "--proxies", "2", "--drain", "0") as made,
     ):
         asyncio.run(_killed_while_they_stream(made, 10))
-        until(lambda: kills.shipped(made), 20)
-        assert [row["outcome"] for row in kills.rows(made)] == ["crash"] * 10
+        until(lambda: shipped(made), 20)
+        assert [row["outcome"] for row in rows(made)] == ["crash"] * 10
         # Those ten are charged what they held, and ten more fit: not one less, and not one more.
         statuses = asyncio.run(_all_at_once(made, 40, leave=True))
         assert statuses.keys() <= {200, 402, 403}
@@ -115,7 +115,15 @@ async def _killed_while_they_stream(made: Machine, count: int) -> None:
         until, lambda: all(made.pids().get(name, pid) != pid for name, pid in before.items() if "proxy" in name), 20
     )
     for name in ("proxy-0", "proxy-1"):
-        await asyncio.to_thread(until, lambda name=name: kills.ready(made, name), 20)
+        await asyncio.to_thread(until, lambda name=name: _ready(made, name), 20)
+
+
+def _ready(made: Machine, name: str) -> bool:
+    [admin] = [proxy["admin"] for proxy in made.running()["proxies"] if proxy["name"] == name]
+    try:
+        return made.get("/readyz", admin)[0] == 200
+    except OSError:
+        return False
 
 
 def _session() -> aiohttp.ClientSession:
