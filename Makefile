@@ -27,7 +27,7 @@ up: $(venv)/made ## the same, left running on 127.0.0.1:8080 until Ctrl-C
 # printed in the middle of it, as happens to hypothesis when the garbage collector finds a task that failed.
 .PHONY: test
 test: check ## format, lint, types, then every test
-	@$(bin)/python -X no_debug_ranges tests/run.py
+	@SIM_SECONDS=$${SIM_SECONDS:-120} $(bin)/python -X no_debug_ranges tests/run.py
 
 # On a person's machine the tests of a cluster are skipped, loudly, until `make kube` was run; here they must run.
 ifeq ($(CI),true)
@@ -76,6 +76,11 @@ faults: $(venv)/made ## sixteen faults of a provider, a thousand requests each: 
 chaos: $(venv)/made ## KILLS=1000: kill every process under load, then compare the books: 30 kills a minute
 	@$(bin)/python bench/chaos.py $(or $(KILLS),100)
 	@$(bin)/python bench/overspend.py
+
+# As `make sim SEEDS=20000`, or `make sim SEED=123` for one as a story.
+.PHONY: sim
+sim: $(venv)/made ## what money promises, in a world of its own where everything goes wrong: two minutes of seeds
+	@cd tests && ../$(bin)/python -m sim.seeds $(if $(SEED),--seed $(SEED),$(if $(SEEDS),--seeds $(SEEDS),--seconds 120))
 
 .PHONY: lock
 lock: ## bring requirements.lock up to date with pyproject.toml

@@ -38,6 +38,7 @@ TIERS: Sequence[tuple[str, frozenset[str]]] = (
         ),
     ),
     ("cluster", frozenset({"cluster"})),
+    ("a world of its own", frozenset({"sim"})),
     ("whole", frozenset({"whole", "examples"})),
     ("clients", frozenset({"clients"})),
     ("the chart on a cluster", frozenset({"e2e"})),

@@ -1,4 +1,4 @@
-"""Ask a process of a running `byway up`: one GET over its unix socket, and which `up` is meant."""
+"""Ask a process of a running `byway up`, or tell it something: one request over its socket; and which is meant."""
 
 import contextlib
 import http.client
@@ -23,6 +23,12 @@ def ask(path: Path, url: str, **query: str | None) -> Mapping[str, Any]:
         return _understood(path.stem, answer.status, answer.read())
 
 
+def tell(path: Path, url: str, what: msgspec.Struct) -> Mapping[str, Any]:
+    """The JSON object that it answers to this. Raises CommandError."""
+    with _asked(path, url, {}, msgspec.json.encode(what)) as answer:
+        return _understood(path.stem, answer.status, answer.read())
+
+
 def copy(path: Path, url: str, to: BinaryIO, **query: str | None) -> None:
     """What it answers, however long, as it comes. Raises CommandError; BrokenPipeError where nobody reads."""
     with _asked(path, url, query) as answer:
@@ -34,11 +40,13 @@ def copy(path: Path, url: str, to: BinaryIO, **query: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _asked(path: Path, url: str, query: Mapping[str, str | None]) -> Iterator[http.client.HTTPResponse]:
+def _asked(
+    path: Path, url: str, query: Mapping[str, str | None], body: bytes | None = None
+) -> Iterator[http.client.HTTPResponse]:
     said = {name: value for name, value in query.items() if value is not None}
     connection = _UnixConnection(path)
     try:
-        connection.request("GET", f"{url}?{urlencode(said)}" if said else url)
+        connection.request("GET" if body is None else "POST", f"{url}?{urlencode(said)}" if said else url, body)
         yield connection.getresponse()
     except BrokenPipeError:
         raise

@@ -7,6 +7,7 @@ import typer
 from byway_cli import printing
 from byway_cli.check import check
 from byway_cli.crds import crds
+from byway_cli.credits import credits_
 from byway_cli.errors import CommandError
 from byway_cli.explain import explain
 from byway_cli.get import get
@@ -30,6 +31,7 @@ app.command()(usage)
 app.command()(explain)
 app.command()(crds)
 app.add_typer(keys, name="key")
+app.add_typer(credits_, name="credits")
 
 
 def main() -> None:

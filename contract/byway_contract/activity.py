@@ -54,6 +54,10 @@ class Sum(msgspec.Struct, frozen=True):
     absorbed_nanodollars: int
     answered: int = 0
     """Attempts that a client was given an answer by, whole or not."""
+    fee_nanodollars: int = 0
+    """The platform's, beside what is billed."""
+    charge_nanodollars: int = 0
+    """What credits pay: fees, and what is billed but for runs on callers' own provider keys."""
 
 
 class Sums(msgspec.Struct, frozen=True):

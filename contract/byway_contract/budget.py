@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from byway_contract.grants import Match, Per, TopUp, Unit
+from byway_contract.grants import Match, Per, Purpose, TopUp, Unit
 from byway_contract.periods import Period
 from byway_contract.records import Amount
 
@@ -47,6 +47,8 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     downgrade: Downgrade | None = None
     dearest: bool = False
     """The platform's own: counts the larger of the price and the list price."""
+    purpose: Purpose = "limit"
+    """Other than `limit`: one of the fees' own, and nobody's resource."""
 
     @property
     def id(self) -> str:

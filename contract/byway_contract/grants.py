@@ -36,7 +36,11 @@ MOST_LIMITS = 20_000
 MOST_WANTS = 100
 
 Unit = Literal["nanodollars", "tokens", "requests"]
-Per = Literal["Namespace", "ServiceAccount", "AccessKey", "User"]
+Per = Literal["Namespace", "ServiceAccount", "AccessKey", "User", "Caller"]
+"""`Caller`: the access key, or else the service account, or else the namespace."""
+Purpose = Literal["limit", "credits", "allowance", "free"]
+"""`credits`: what a namespace bought, counting what it owes the platform. `allowance`: runs on callers' own
+provider keys that are free of a fee; it refuses nobody. `free`: requests to models that cost nothing."""
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Meta(ge=1, lt=CLOSED_EPOCH)]
 
@@ -107,6 +111,11 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
     top_ups: tuple[TopUp, ...] = ()
     dearest: bool = False
     """Of money: counts `reckoned` of a SETTLE where that is more than `billed`."""
+    purpose: Purpose = "limit"
+    fee_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Of credits: what buying them costs on top, in millionths,"""
+    fee_minimum: Amount = 0
+    """and at least."""
 
     @property
     def id(self) -> str:
@@ -117,7 +126,7 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
         return subject(self.per, intent)
 
     def counts(self, intent: Intent, settle: Settle) -> int:
-        return weight(self.unit, self.dearest, intent, settle)
+        return weight(self.unit, self.dearest, intent, settle, self.purpose)
 
     def worth(self, subject: str, now: float) -> int:
         """What it amounts to for a subject, with the top-ups of the moment."""
@@ -126,8 +135,8 @@ class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def same_counters(self, other: "Limit") -> bool:
         """Whether both count the same attempts on the same counters; the amount may differ."""
-        return (self.id, self.time_zone, self.per, self.match, self.dearest) == (
-            other.id, other.time_zone, other.per, other.match, other.dearest,
+        return (self.id, self.time_zone, self.per, self.match, self.dearest, self.purpose) == (
+            other.id, other.time_zone, other.per, other.match, other.dearest, other.purpose,
         )  # fmt: skip
 
 
@@ -141,14 +150,20 @@ def subject(per: Per | None, who: Who) -> str:
             return access_key_of(who)
         case "User":
             return who.user_id
+        case "Caller":
+            return access_key_of(who) or service_account_of(who) or who.namespace
     return ""
 
 
-def weight(unit: Unit, dearest: bool, intent: Intent, settle: Settle) -> int:
+def weight(unit: Unit, dearest: bool, intent: Intent, settle: Settle, purpose: Purpose = "limit") -> int:
     """What an attempt that ended weighs in a limit of this unit, as the caller pays for it.
 
     A failed attempt costs the caller nothing. A request is counted with its first attempt.
     """
+    if purpose == "credits":
+        return charge(intent, settle)
+    if purpose == "allowance":
+        return int(intent.byok and settle.outcome in ANSWERED)
     match unit:
         case "nanodollars":
             return max(settle.billed, settle.reckoned) if dearest else settle.billed
@@ -156,6 +171,14 @@ def weight(unit: Unit, dearest: bool, intent: Intent, settle: Settle) -> int:
             return 0 if settle.outcome == "failed" else settle.usage.prompt + settle.usage.completion
         case "requests":
             return int(intent.attempt_no == 1)
+
+
+ANSWERED = ("ok", "client_cancel", "upstream_cut")
+
+
+def charge(intent: Intent, settle: Settle) -> int:
+    """What the caller owes the platform: nothing for a run that its own provider key paid, but for the fee."""
+    return min(MOST, (0 if intent.byok else settle.billed) + settle.fee)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -273,6 +296,9 @@ class Hello(msgspec.Struct, frozen=True):
     source: Id
     epoch: Count
     seq: Annotated[int, Meta(ge=0, le=2**62)]
+    unsure: bool = False
+    """The machine lost its power meanwhile, and with it perhaps the last records: what its grants still held may
+    have been spent, so it is charged."""
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -280,7 +306,9 @@ class Welcome(msgspec.Struct, frozen=True):
 
     epoch: int
     released: int = 0
-    """Grants."""
+    """Grants, or"""
+    stranded: int = 0
+    """what of them was charged."""
 
 
 class Closing(msgspec.Struct, frozen=True):

@@ -35,7 +35,8 @@ def window(period: Period, time_zone: str, at: float) -> Window:
         start = int(at // MINUTE_S) * MINUTE_S
         return Window(start, start + MINUTE_S)
     zone = zone_of(time_zone)
-    day = datetime.fromtimestamp(at, UTC).astimezone(zone).date()
+    # Whole seconds: `fromtimestamp` rounds, and the last microsecond of a day would be of the next.
+    day = datetime.fromtimestamp(at // 1, UTC).astimezone(zone).date()
     first = _first(period, day)
     start, end = _begins(first, zone), _begins(_next(period, first), zone)
     if at >= end:

@@ -2,6 +2,7 @@
 
     BOOT            a process opened the log: a new epoch begins
     INTENT          an attempt is about to be sent, at this price      (before the provider sees a byte)
+    PROG            how far its answer has come, and what more is held for it   (where a budget follows it)
     SETTLE          how it ended: tokens, cost, who pays               (exactly one for each INTENT)
     RELEASE         so much of a grant goes back                       (see `grants`)
 
@@ -71,6 +72,20 @@ class Intent(_Record, frozen=True, tag="INTENT"):
     user_id: str = ""
     """Whose access key it is, by the word of its AccessKey; `user` is only what the request says."""
     legs: Legs = ()
+    fee_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """The platform's fee on what the attempt costs, in millionths."""
+
+
+class Progress(_Record, frozen=True, tag="PROG"):
+    """Of an attempt under way. The books keep nothing of it: it is for whoever settles after a crash."""
+
+    attempt: Id
+    prompt: Amount = 0
+    """Tokens, estimated."""
+    completion: Amount = 0
+    """Tokens that were seen so far."""
+    legs: Legs = ()
+    """Held beyond what was before."""
 
 
 class Settle(_Record, frozen=True, tag="SETTLE"):
@@ -96,6 +111,8 @@ class Settle(_Record, frozen=True, tag="SETTLE"):
     upstream_id: str = ""
     legs: Legs = ()
     """What it draws from grants, in each one's unit: for money what is `billed`, or more (a crash: the hold)."""
+    fee: Amount = 0
+    """The platform's: on what is billed, or reckoned if that is more. Credits pay it, and no budget counts it."""
 
 
 class Release(_Record, frozen=True, tag="RELEASE"):
@@ -103,7 +120,7 @@ class Release(_Record, frozen=True, tag="RELEASE"):
     amount: Amount
 
 
-Record = Boot | Intent | Settle | Release
+Record = Boot | Intent | Progress | Settle | Release
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -274,6 +274,16 @@ class Egress(_Object, frozen=True, tag_field="kind", tag="egress"):
     """On one machine alone."""
 
 
+class Fees(_Object, frozen=True, tag_field="kind", tag="fees"):
+    """What the platform asks beside what models cost, in millionths (id `fees` in `policies`). What is limited for
+    them stands among the budgets."""
+
+    byok_ppm: int = 0
+    """On what a caller's own provider key pays for,"""
+    platform_ppm: int = 0
+    """and on what the platform's pay for."""
+
+
 class Credential(_Object, frozen=True):
     """The company's credential at a provider. Id: the account's."""
 
@@ -291,7 +301,7 @@ def way(account: Account, credential: Credential | None) -> tuple[object, ...]:
 SectionName = Literal["accounts", "budgets", "callers", "credentials", "endpoints", "models", "policies", "routes"]
 SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
 
-TableObject = Account | Endpoint | Model | Route | Tenancy | Floor | Egress | Identity | Credential | Budget
+TableObject = Account | Endpoint | Model | Route | Tenancy | Floor | Egress | Fees | Identity | Credential | Budget
 TYPES: dict[SectionName, Any] = {
     "accounts": Account,
     "budgets": Budget,
@@ -299,7 +309,7 @@ TYPES: dict[SectionName, Any] = {
     "credentials": Credential,
     "endpoints": Endpoint,
     "models": Model,
-    "policies": Tenancy | Floor | Egress,
+    "policies": Tenancy | Floor | Egress | Fees,
     "routes": Route,
 }
 
@@ -329,7 +339,7 @@ class Table(msgspec.Struct, frozen=True):
     credentials: Mapping[str, Credential]
     endpoints: Mapping[str, Endpoint]
     models: Mapping[str, Model]
-    policies: Mapping[str, Tenancy | Floor | Egress]
+    policies: Mapping[str, Tenancy | Floor | Egress | Fees]
     routes: Mapping[str, Route]
     budgets: Mapping[str, Budget]
 
@@ -360,6 +370,11 @@ class Table(msgspec.Struct, frozen=True):
     @property
     def floors(self) -> tuple[Floor, ...]:
         return tuple(policy for policy in self.policies.values() if isinstance(policy, Floor))
+
+    @property
+    def fees(self) -> Fees:
+        found = self.policies.get("fees")
+        return found if isinstance(found, Fees) else Fees()
 
     @property
     def egress(self) -> Egress:

@@ -11,6 +11,7 @@ second guard: a row is opened once and completed once, whatever is sent.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from byway_contract.fees import fee_of
 from byway_contract.money import Price
 from byway_contract.records import Batch, Fenced, Forked, Gap, Intent, Record, Settle, owed
 
@@ -54,6 +55,7 @@ class Known:
     intent: Intent | None = None
     """As much of it as decides which limits it counts for."""
     list_price: Price | None = None
+    fee_ppm: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,18 +154,18 @@ def _open(made: Entries, intent: Intent, known: Mapping[str, Known]) -> None:
 def _complete(made: Entries, settle: Settle, known: Mapping[str, Known]) -> None:
     attempt, row = settle.attempt, made.rows.get(settle.attempt)
     if row is not None and row.settle is None:
-        flag = flag_of(row.intent.price, settle, row.intent.list_price)
+        flag = flag_of(row.intent.price, settle, row.intent.list_price, row.intent.fee_ppm)
         made.rows[attempt] = Row(row.intent, settle, flag)
     elif row is None and attempt not in known:
         made.rows[attempt] = Row(_unknown(settle), settle, "orphan")
     elif row is None and not known[attempt].ended and attempt not in made.completions:
-        flag = flag_of(known[attempt].price, settle, known[attempt].list_price)
+        flag = flag_of(known[attempt].price, settle, known[attempt].list_price, known[attempt].fee_ppm)
         made.completions[attempt] = Completion(settle, flag)
     else:
         made.ignored += 1
 
 
-def flag_of(price: Price | None, settle: Settle, list_price: Price | None = None) -> str:
+def flag_of(price: Price | None, settle: Settle, list_price: Price | None = None, fee_ppm: int = 0) -> str:
     """`usage`: the tokens do not add up; `cost`: it costs something else by its own prices; or nothing."""
     try:
         cost = owed(price, settle.usage, settle.usage_from)
@@ -172,6 +174,7 @@ def flag_of(price: Price | None, settle: Settle, list_price: Price | None = None
         return "usage"
     # What is not billed is not reckoned either; what is billed at nothing may be.
     right = settle.reckoned == reckoned or (not settle.reckoned and not settle.billed)
+    right = right and settle.fee == fee_of(max(settle.billed, settle.reckoned), fee_ppm)
     return "" if cost == settle.cost and settle.billed <= settle.cost and right else "cost"
 
 

@@ -48,6 +48,8 @@ class Counter(msgspec.Struct, frozen=True):
     unmetered: int = 0
     overrun: int = 0
     wanted_until: float = 0.0
+    bought: int = 0
+    """Of credits: what the subject may spend beside what the limit amounts to for everybody."""
 
     @property
     def key(self) -> Key:
@@ -56,6 +58,9 @@ class Counter(msgspec.Struct, frozen=True):
     @property
     def used(self) -> int:
         return self.spent + self.extra + self.reserved + self.stranded
+
+    def worth(self, limit: Limit, now: float) -> int:
+        return min(MOST, limit.worth(self.subject, now) + self.bought)
 
     def left(self, amount: int) -> int:
         return max(0, amount - self.used)
@@ -195,7 +200,7 @@ def _recalled(counter: Counter, rules_in_force: Rules, now: float) -> bool:
     limit = rules_in_force.limits.get(counter.limit)
     if limit is None or counter.wanted_until > now or (counter.end is not None and counter.end <= now):
         return True
-    return counter.used > limit.worth(counter.subject, now)
+    return counter.used > counter.worth(limit, now)
 
 
 @dataclass(frozen=True)
@@ -369,7 +374,8 @@ def decide(
         if limit is None or key is None:
             refused.append(Denied(want.limit, "unknown", want.subject))
             continue
-        counter, amount = books[key], limit.worth(want.subject, now)
+        counter = books[key]
+        amount = counter.worth(limit, now)
         size = give(want, counter.left(amount), asker.proxies, holds.get(key, 0))
         if not size:
             refused.append(denied(want, counter, amount, holds.get(key, 0)))

@@ -6,6 +6,8 @@ GET  /v1/counters       the operator    ?limit=…&open=true: of windows that ar
                         and proxies     ?of=LIMIT%0ASUBJECT&of=…: where these stand now
 POST /v1/grants         proxies         200 given and denied · 403 another's log · 409 fenced, answered
 POST /v1/hello          proxies         200 · 403 · 409 fenced, gap
+POST /v1/credits        the operator    200 · 400 too much · 409 another purchase has the id
+GET  /v1/credits        both            ?namespace=…
 
 503 and 507 wherever the books cannot be written just now; nothing has happened then, or what has happened is said
 again when it is asked again.
@@ -17,6 +19,7 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import web
+from byway_contract.fees import CREDITS_PATH, Purchase, Taken
 from byway_contract.grants import (
     CLOSE_PATH,
     COUNTERS_PATH,
@@ -70,6 +73,8 @@ class GrantsApi:
             web.get(COUNTERS_PATH, self.counters),
             web.post(GRANTS_PATH, self.ask),
             web.post(HELLO_PATH, self.hello),
+            web.post(CREDITS_PATH, self.buy),
+            web.get(CREDITS_PATH, self.credits),
         ]
 
     async def ask(self, request: web.Request, sender: str = "") -> web.Response:
@@ -101,6 +106,22 @@ class GrantsApi:
             return error_answer(400, str(error))
         self._log.info("limits are brought", limits=len(message.limits), hash=message.hash)
         return _told(done)
+
+    async def buy(self, request: web.Request) -> web.Response:
+        message = await _read(request, Purchase)
+        if isinstance(message, web.Response):
+            return message
+        try:
+            done = await self._done(lambda: self._store.buy(message, self._now()))
+        except ValueError as error:
+            return error_answer(400, str(error))
+        self._log.info("credits are bought", namespace=message.namespace, nanodollars=message.amount, id=message.id)
+        if isinstance(done, Taken):
+            return error_answer(409, f"id: another purchase is {done.entry.id!r}, of {done.entry.namespace}")
+        return _told(done)
+
+    async def credits(self, request: web.Request) -> web.Response:
+        return answer(200, await self._store.credits(request.query.get("namespace")))
 
     async def close_source(self, request: web.Request) -> web.Response:
         message = await _read(request, Closing)
@@ -158,7 +179,7 @@ def _shown(one: Counted, rules: Rules, now: float) -> Counter:
         subject=one.subject,
         start=one.start,
         end=one.end,
-        amount=None if limit is None else limit.worth(one.subject, now),
+        amount=None if limit is None else one.worth(limit, now),
         spent=one.spent + one.extra,
         reserved=one.reserved,
         stranded=one.stranded,

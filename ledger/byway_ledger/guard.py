@@ -3,7 +3,9 @@
 POST /v1/usage /v1/grants /v1/hello     proxies       401, 403 with what to show · 503 before the first keys
 PUT  /v1/keys                           the operator  204 · 400 no keys for us · 507 believed, but not kept
 PUT  /v1/limits  POST /v1/close-source  the operator
-GET  /v1/usage /v1/attempts /v1/counters  the operator, and proxies for their callers, who see their own alone
+POST /v1/credits                        the operator
+GET  /v1/usage /v1/attempts /v1/counters /v1/credits
+                                        the operator, and proxies for their callers, who see their own alone
 GET  /v1/focus                          the operator
 
 Health and metrics are elsewhere (`BYWAY_ADMIN`). A ledger without keys is ready all the same: it is by being
@@ -15,6 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from byway_contract.activity import ATTEMPTS_PATH, FOCUS_PATH
+from byway_contract.fees import CREDITS_PATH
 from byway_contract.grants import CLOSE_PATH, COUNTERS_PATH, GRANTS_PATH, HELLO_PATH, LIMITS_PATH
 from byway_contract.records import KEYS_PATH, USAGE_PATH
 from byway_process.logs import Log
@@ -62,6 +65,8 @@ class Guard:
                 web.get(COUNTERS_PATH, self._readers(self._api.grants.counters)),
                 web.post(GRANTS_PATH, self._proxies(self._api.grants.ask)),
                 web.post(HELLO_PATH, self._proxies(self._api.grants.hello)),
+                web.post(CREDITS_PATH, self._operators(self._api.grants.buy)),
+                web.get(CREDITS_PATH, self._readers(self._api.grants.credits)),
             ]
         )
         return app

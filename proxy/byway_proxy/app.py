@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 from byway_contract.reach import Fence
-from byway_contract.report import BudgetReport, Report
+from byway_contract.report import Report
 from byway_contract.stream import Pod
 from byway_contract.table import Account, Egress, Table, TableError, way
 from byway_process.logs import Log, adopt_library_logs
@@ -46,7 +46,6 @@ from byway_proxy.meter.chance import Chance
 from byway_proxy.meter.log import Log as RecordLog
 from byway_proxy.meter.meter import Meter
 from byway_proxy.meter.post import Ledger, LedgerPost
-from byway_proxy.meter.rates import merged
 from byway_proxy.meter.ship import Shipper
 from byway_proxy.meter.witness import Witness
 from byway_proxy.settings import Settings, patience_of, settings_from
@@ -126,7 +125,7 @@ class Proxy:
             ending.push_async_callback(self.post.close)
             ending.push_async_callback(self.books.close)
             async with asyncio.TaskGroup() as tasks:
-                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself()]
+                parts = [self.shipper.run(), self.asking.run(), self.prover.run(), self._look_after_itself(stop)]
                 if self.valkey is not None:
                     parts.append(self.valkey.run())
                 running = [tasks.create_task(part) for part in (self.control.run(), *parts)]
@@ -164,8 +163,8 @@ class Proxy:
             self.health.renew(_renewed(before, table))
         self._has_table.set()
         self.health.retain(set(table.endpoints), set(table.accounts))
-        self.health.rates.obey(table.budgets)
         self.witness.retain(table.budgets)
+        self.health.rates.obey(table.budgets)
         self._live_since = asyncio.get_running_loop().time()
 
     async def _drain(self, listeners: list[asyncio.Server]) -> None:
@@ -216,17 +215,10 @@ class Proxy:
             endpoints=endpoints,
             provider_keys=keys,
             access_keys=self.serving.last_used(),
-            budgets=self._budgets(),
-            valkey=self.valkey is None or self.valkey.answers,
+            budgets=self.witness.report(self.health.rates.report(self.means.now(), self.means.wall())),
             ledger=self.asking.answers and not self.shipper.failures,
+            valkey=self.valkey is None or self.valkey.answers,
         )
-
-    def _budgets(self) -> dict[str, BudgetReport]:
-        """What rates say of limits of a minute, and the witness of longer ones."""
-        found = dict(self.witness.report())
-        for name, of_rates in self.health.rates.report(self.means.now(), self.means.wall()).items():
-            found[name] = merged(of_rates, found[name]) if name in found else of_rates
-        return found
 
     def _new_control(self) -> Control:
         settings = self._settings
@@ -304,7 +296,7 @@ class Proxy:
             finally:
                 os.umask(mask)
 
-    async def _look_after_itself(self) -> None:
+    async def _look_after_itself(self, stop: asyncio.Event) -> None:
         """How late the loop runs, what the log owes, and whether the operator should hear something new."""
         told, refusals, tell_at = 0, 0, 0.0
         loop = asyncio.get_running_loop()
@@ -313,6 +305,9 @@ class Proxy:
             await asyncio.sleep(LAG_EVERY_S)
             self._lag_s = max(loop.time() - due, 0.0)
             self.meter.catch_up()
+            if self.records.disowned and not stop.is_set():
+                self._log.error("this log is held for lost, so the proxy ends; its next start begins a new one")
+                stop.set()
             said = self.health.refusals + self.witness.refusals
             urgent = said != refusals
             if (urgent or self.meter.settled != told) and (urgent or loop.time() >= tell_at):

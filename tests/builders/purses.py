@@ -1,15 +1,19 @@
 """Budgets at a real ledger, for tests: what the operator would bring it, and what it then says of its counters."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import ClientSession, UnixConnector
+from builders.gateway import Gateway, gateway
 from byway_contract.budget import Budget, Line
 from byway_contract.grants import COUNTERS_PATH, LIMITS_PATH, Counter, Counters, Limit, Limits, Unit
 from byway_contract.money import Price
 from byway_contract.periods import Period
 from byway_contract.table import Floor, SectionName, Table, TableObject, canonical, decode
+from fakes.usage import ledger_at
 
 
 def line(amount: int, period: Period = "Month", unit: Unit = "nanodollars") -> Line:
@@ -73,3 +77,11 @@ def floored(table: Table, floor: Floor) -> Table:
     sections: dict[SectionName, dict[str, Any]] = {name: dict(objects) for name, objects in table.raw.items()}
     sections["policies"]["floor:0"] = canonical(floor)
     return decode(sections)
+
+
+@asynccontextmanager
+async def held(folder: Path, table: Table, *budgets: Budget, **settings: Any) -> AsyncIterator[tuple[Gateway, str]]:
+    async with ledger_at(folder) as ledger:
+        await rule(ledger, *budgets)
+        async with gateway(folder, under(table, *budgets), ledger=ledger, **settings) as proxy:
+            yield proxy, ledger

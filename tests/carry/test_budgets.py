@@ -3,32 +3,24 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from builders.gateway import Gateway, gateway, one_route
-from builders.purses import budget, counters, floored, line, priced, rule, under
-from byway_contract.budget import Budget
+from builders.purses import budget, counters, floored, held, line, priced, rule, under
+from byway_contract.budget import Downgrade
 from byway_contract.grants import Match
 from byway_contract.money import NANO, Price
-from byway_contract.table import Floor, Table
+from byway_contract.table import Account, Endpoint, Floor, SectionName, Table, canonical, decode
 from fakes.provider import FakeProvider
 from fakes.reply import FAULTS, Reply
 from fakes.usage import ledger_at, until
 
 MONEY = "default/team/Month/nanodollars"
-
-
-@asynccontextmanager
-async def held(folder: Path, table: Table, *budgets: Budget, **settings: Any) -> AsyncIterator[tuple[Gateway, str]]:
-    async with ledger_at(folder) as ledger:
-        await rule(ledger, *budgets)
-        async with gateway(folder, under(table, *budgets), ledger=ledger, **settings) as proxy:
-            yield proxy, ledger
 
 
 async def booked(proxy: Gateway) -> None:
@@ -266,7 +258,7 @@ def test_an_endpoint_without_a_price_is_refused_where_dollars_are_counted(tmp_pa
             assert refused.status == 403
             message = refused.json["error"]["message"]
             assert 'endpoint "default/a:m" has no price, and budget "default/team" counts dollars' in message
-            assert proxy.means.witness.report()["default/team"].unpriced == ("default/a:m",)
+            assert proxy.means.witness.report({})["default/team"].unpriced == ("default/a:m",)
             assert not provider.served
 
     told(story)
@@ -281,7 +273,7 @@ def test_a_budget_that_observes_refuses_nobody_and_counts(tmp_path: Path) -> Non
             held(tmp_path, one_route(provider), team) as (proxy, ledger),
         ):
             assert (await proxy.ask()).status == 200
-            assert proxy.means.witness.report()["default/team"].counted == 1
+            assert proxy.means.witness.report({})["default/team"].counted == 1
             await booked(proxy)
             counter = (await counters(ledger))[MONEY]
             assert (counter.spent, counter.unmetered) == (13_000, 1)
@@ -380,5 +372,73 @@ def test_where_nobody_says_how_long_an_answer_may_be_the_provider_is_told(tmp_pa
             await proxy.ask(max_completion_tokens=7)
             assert asked[0]["max_tokens"] == 4096
             assert "max_tokens" not in asked[1]
+
+    told(story)
+
+
+def two_models(paid: FakeProvider, free: FakeProvider) -> Table:
+    """`smart` and `acme/m` cost money; `cheap` is a Service that costs nothing."""
+    table = one_route(paid)
+    sections: dict[SectionName, dict[str, Any]] = {name: dict(objects) for name, objects in table.raw.items()}
+    service = Account("default", "vllm", "vllm", "vLLM", free.url, in_cluster=True, auth="none")
+    sections["accounts"]["svc:default/vllm:80"] = canonical(service)
+    cheap = Endpoint("svc:default/vllm:80", "cheap", "cheap", price=None, features=())
+    sections["endpoints"]["svc:default/vllm:80:cheap"] = canonical(cheap)
+    return decode(sections)
+
+
+def test_from_its_percentage_on_a_budget_has_another_model_answer_and_says_so(tmp_path: Path) -> None:
+    async def story() -> None:
+        always = Reply(text="one two three", prompt_tokens=7)
+        cost = 7 * 1000 + 3 * 2000
+        team = budget(line(100 * cost), downgrade=Downgrade("cheap", 50))
+        async with (
+            FakeProvider(always=always) as paid,
+            FakeProvider(keys=None) as free,
+            held(tmp_path, two_models(paid, free), team) as (proxy, ledger),
+        ):
+            for _ in range(200):
+                answer = await proxy.ask(max_tokens=20)
+                assert answer.status == 200
+                if answer.json["model"] == "cheap":
+                    break
+            assert answer.headers["X-Byway-Downgraded"] == "cheap; budget=default/team"
+            await booked(proxy)
+            assert 30 * cost < (await counters(ledger))[MONEY].spent < 60 * cost
+
+    told(story)
+
+
+def test_when_all_is_spent_what_costs_nothing_answers_instead_and_without_such_a_model_it_is_403(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with FakeProvider() as paid, FakeProvider(keys=None) as free:
+            table, gone = two_models(paid, free), budget(line(0), downgrade=Downgrade("cheap"))
+            async with held(tmp_path / "a", table, gone) as (proxy, _):
+                for _ in range(2):
+                    answer = await proxy.ask(provider={"only": ["a"]})
+                    assert (answer.status, answer.json["model"]) == (200, "cheap")
+                    assert answer.headers["X-Byway-Downgraded"] == "cheap; budget=default/team"
+            for other in ("nobody-has-this", "smart"):
+                wrong = budget(line(0), downgrade=Downgrade(other))
+                async with held(tmp_path / other, table, wrong) as (proxy, _):
+                    assert (await proxy.ask()).status == 403
+            assert not paid.served
+
+    told(story)
+
+
+def test_what_was_held_for_an_attempt_that_the_log_did_not_take_is_free_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        team = budget(line(NANO))
+        async with FakeProvider() as provider, held(tmp_path, one_route(provider), team) as (proxy, _):
+            assert (await proxy.ask(max_tokens=10)).status == 200
+            # As a full disk leaves it.
+            proxy.records.trouble, proxy.records._have_spare, proxy.records._on_spare = "full", False, True
+            proxy.records._try_again_s = 3600.0
+            assert (await proxy.ask(max_tokens=10)).status == 503
+            assert proxy.means.asking.held((MONEY, "")) == 0
+            assert len(provider.served) == 1
 
     told(story)

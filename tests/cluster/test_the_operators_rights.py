@@ -20,7 +20,9 @@ stringData: {{apiKey: {key}}}
 apiVersion: byway.dev/v1alpha1
 kind: ProviderKey
 metadata: {{name: fake}}
-spec: {{provider: openai-compatible, baseURL: {url}, secretRef: {{name: fake}}}}
+spec:
+  {{provider: openai-compatible, baseURL: {url}, secretRef: {{name: fake}},
+    models: [{{name: test/model, price: {{perMillionTokens: {{input: "1", output: "2"}}}}}}]}}
 ---
 apiVersion: byway.dev/v1alpha1
 kind: ModelRoute

@@ -68,6 +68,8 @@ def test_every_example_is_applied_and_called_with_a_pods_own_token(cluster: Clus
                 lambda model=model, namespace=namespace: _answered(cluster.call("once", model, namespace=namespace))
             )
             assert said["body"]["model"], name
+    # The stories from here on ask more often than the examples' apps may.
+    cluster.kubectl("-n", EXAMPLES["budget"][0], "delete", "budget", "pace")
 
 
 def test_who_shows_no_token_is_not_let_in(cluster: Cluster) -> None:

@@ -16,14 +16,13 @@ from byway_proxy.meter.ship import Shipper
 from fakes.usage import COST, LedgerProcess, ledger_process, silent
 
 PROXY = """
-import asyncio, io, os, sys
+import asyncio, io, os, sys, time
 from pathlib import Path
 from byway_contract.money import Price, Usage
 from byway_contract.records import Intent
 from byway_process.logs import Log as ProcessLog
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
-from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.post import LedgerPost
 from byway_proxy.meter.ship import Shipper
 
@@ -38,7 +37,7 @@ async def main():
     while not shipping.done():
         number += 1
         name = f"{log.source[:6]}-{log.epoch}-{number}"
-        meter.begin(Intent(name, name, 1.0, "n", "r", "e", "a", "p", "m", price))
+        meter.begin(Intent(name, name, time.time(), "n", "r", "e", "a", "p", "m", price))
         os.write(1, f"began {name}\\n".encode())
         if number > 5:
             name = f"{log.source[:6]}-{log.epoch}-{number - 5}"

@@ -227,7 +227,7 @@ def test_lost_asks_and_lost_answers_strand_nothing_and_spend_nothing_twice(tmp_p
     asyncio.run(story())
 
 
-def test_a_log_that_was_declared_lost_gets_nothing_and_says_why(tmp_path: Path) -> None:
+def test_a_log_that_was_declared_lost_gets_nothing_and_the_next_start_begins_a_new_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with ledger_at(tmp_path) as to:
             await rule(to, BUDGET)
@@ -236,6 +236,12 @@ def test_a_log_that_was_declared_lost_gets_nothing_and_says_why(tmp_path: Path) 
                 await one.post("/v1/close-source", b'{"source":"%s"}' % one.log.source.encode())
                 assert isinstance(await one.hold(900_000_000), Short)
                 assert "was declared lost" in one.asking.stopped
+                source = one.log.source
+            async with proxy(tmp_path / "log", to) as again:
+                assert again.log.source != source
+                assert list((tmp_path / "log" / f"lost-{source}").glob("*.log"))
+                assert isinstance(await again.hold(1000), Hold)
+                await until(lambda: again.log.booked == again.log.last)
 
     asyncio.run(story())
 

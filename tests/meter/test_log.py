@@ -57,6 +57,28 @@ def test_an_attempt_that_never_ended_is_settled_as_crashed_when_the_log_is_opene
     again.close()
 
 
+def test_a_log_knows_that_its_machine_lost_power_until_the_ledger_was_told(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    assert not log.unsure
+    log.close()
+    again = Log(tmp_path)
+    assert not again.unsure, "it was closed well"
+    again.close()
+    for told in (False, True):
+        (tmp_path / "running").write_text("another start of the machine\n")
+        cut = Log(tmp_path)
+        assert cut.unsure
+        cut.close()
+        late = Log(tmp_path)
+        assert late.unsure, "nobody has been told"
+        if told:
+            late.is_sure()
+        late.close()
+    last = Log(tmp_path)
+    assert not last.unsure
+    last.close()
+
+
 def test_two_processes_cannot_have_one_log(tmp_path: Path) -> None:
     log = Log(tmp_path)
     with pytest.raises(LogInUse, match=f"in use by process {os.getpid()}"):

@@ -146,11 +146,16 @@ def test_what_was_not_sent_is_free_again() -> None:
 def test_more_may_be_held_for_the_same_attempt() -> None:
     one = purse(granted("g-1", 30), granted("g-2", 30))
     hold = held(one, claim(20))
-    more = one.extend(hold, [claim(20)], 1.0)
-    assert more is not None
+    more = hold.and_more(held(one, claim(20)))
     assert more.legs == (("g-1", 30), ("g-2", 10))
-    assert one.extend(more, [claim(21)], 1.0) is None
     assert spent(one, more, 40) == {"g-1": 30, "g-2": 10}
+
+
+def test_what_is_held_beside_stays_as_it_is_while_an_attempt_grows() -> None:
+    one = purse(granted("g-1", 60))
+    hold, beside = held(one, claim(20)), held(one, claim(1))
+    more = Hold((*hold.parts, *beside.parts)).and_more(held(one, claim(9)))
+    assert [part.legs for part in more.parts] == [(("g-1", 29),), (("g-1", 1),)]
 
 
 def test_a_refill_is_wanted_below_the_low_water_and_lasts_ten_seconds() -> None:

@@ -284,6 +284,10 @@ def test_a_folder_says_namespaces_labels_the_floor_and_the_price_book() -> None:
             'metadata.labels: want byway.dev/price-book: "true"; a cluster takes it for no price book without',
         ),
         (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: byway-fees}\n",
+            'metadata.labels: want byway.dev/fees: "true"; a cluster takes it for no fees without',
+        ),
+        (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: true}}\n",
             "metadata.labels: want words; numbers and true go in quotes",
         ),

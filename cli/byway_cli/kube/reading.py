@@ -118,7 +118,11 @@ def _take(kind: str, item: Object, seen: Seen) -> None:
 async def _look_at_the_floor(api: OwnRights, seen: Seen) -> None:
     release = seen.platform.release
     try:
-        found = (*(await api.list_floors(release)).items, *(await api.list_price_books(release)).items)
+        found = (
+            *(await api.list_floors(release)).items,
+            *(await api.list_price_books(release)).items,
+            *(await api.list_fees(release)).items,
+        )
     except KubeError as error:
         if error.status != 403:
             raise

@@ -25,8 +25,8 @@ _COMPLETE = (
     f"UPDATE attempt SET {', '.join(f'{name} = ?' for name in schema.SETTLE)} WHERE attempt = ? AND ended IS NULL"
 )
 _KNOWN = (
-    "SELECT attempt, price, list_price, ended, at, attempt_no, namespace, service_account, access_key, user_id,"
-    " account, model FROM attempt WHERE attempt AMONG"
+    "SELECT attempt, price, list_price, fee_ppm, ended, at, attempt_no, byok, namespace, service_account,"
+    " access_key, user_id, account, model FROM attempt WHERE attempt AMONG"
 )
 
 
@@ -62,11 +62,13 @@ def _known(attempts: Sequence[str]) -> Script[dict[str, Known]]:
 
 
 def _known_of(row: Row) -> Known:
-    _, price, list_price, ended, at, number, *who = row
+    _, price, list_price, fee_ppm, ended, at, number, byok, *who = row
     intent = None
     if ended is None:
-        intent = msgspec.structs.replace(granting.described(who), at=float(at or 0.0), attempt_no=int(number or 0))
-    return Known(price_of(price), ended is not None, intent, price_of(list_price))
+        intent = msgspec.structs.replace(
+            granting.described(who), at=float(at or 0.0), attempt_no=int(number or 0), byok=bool(byok)
+        )
+    return Known(price_of(price), ended is not None, intent, price_of(list_price), int(fee_ppm or 0))
 
 
 def _folded_before() -> Script[float]:

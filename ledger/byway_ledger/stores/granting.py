@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from byway_contract.fees import CREDITS_LIMIT
 from byway_contract.grants import (
     Answered,
     Ask,
@@ -18,6 +19,7 @@ from byway_contract.grants import (
     Limit,
     Limited,
     Limits,
+    Purpose,
     Renewed,
     Stale,
     Unaccounted,
@@ -43,7 +45,9 @@ KEEP_MINUTES_S = 3600
 KEEP_GRANTS_S = 86_400.0
 
 _COUNTER = (
-    "limit_id, subject, start, ends, spent, extra, reserved, stranded, metered, unmetered, overrun, wanted_until"
+    "limit_id, subject, start, ends, spent, extra, reserved, stranded, metered, unmetered, overrun, wanted_until,"
+    " (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM credit"
+    f" WHERE counter.limit_id = '{CREDITS_LIMIT}' AND credit.namespace = counter.subject)"
 )
 _NEW_COUNTER = (
     "INSERT INTO counter (name, limit_id, subject, start, ends) VALUES (?, ?, ?, ?, ?)"
@@ -60,6 +64,7 @@ _limits = msgspec.json.Decoder(Limits).decode
 _answer = msgspec.json.Decoder(Grants).decode
 
 _SUMMED: dict[Unit, str] = {"nanodollars": "billed", "tokens": "tokens", "requests": "requests"}
+_SUMMED_FOR: dict[Purpose, str] = {"credits": "charge", "allowance": "answered"}
 _WHO = ("namespace", "service_account", "access_key", "user_id", "account", "model")
 
 
@@ -110,7 +115,8 @@ def _open(limit: Limit, now: float) -> Script[None]:
     """Its counters say what the books have of its window; what is in grants, and what is stranded, stays."""
     around = yield from _window(limit, now)
     amount_of = _summed(limit)
-    within = both(_WHO, (amount_of,), "at >= ? AND at < ?", of_attempts=" AND ended IS NOT NULL")
+    whose = " AND byok = 1" if limit.purpose == "allowance" else ""
+    within = both(_WHO, (amount_of,), f"at >= ? AND at < ?{whose}", of_attempts=" AND ended IS NOT NULL")
     whole = (float(around.start), float("inf") if around.end is None else float(around.end))
     rows = yield Read(
         f"SELECT {', '.join(_WHO)}, SUM({amount_of}) FROM ({within}) AS found GROUP BY {', '.join(_WHO)}", whole * 2
@@ -128,6 +134,8 @@ def _open(limit: Limit, now: float) -> Script[None]:
 
 def _summed(limit: Limit) -> str:
     """As `Limit.counts`, a column of `summing.SUMS`."""
+    if limit.purpose in _SUMMED_FOR:
+        return _SUMMED_FOR[limit.purpose]
     return "dearest" if limit.dearest and limit.unit == "nanodollars" else _SUMMED[limit.unit]
 
 
@@ -247,30 +255,24 @@ def hello(message: Hello, now: float, sender: str) -> Script[Welcome | Fenced | 
     if at.seq < message.seq:
         return Gap(at.seq + 1)
     old = [one for one in (yield from grants_of(message.source)) if one.epoch < message.epoch]
-    known = yield from counters(dict.fromkeys((one.key for one in old), None))
-    yield from posted(known, {one.id: one for one in old}, deciding.put_back(old, known))
+    if message.unsure:
+        yield from _strand(message.source, old, now, "its machine lost power")
+    else:
+        known = yield from counters(dict.fromkeys((one.key for one in old), None))
+        yield from posted(known, {one.id: one for one in old}, deciding.put_back(old, known))
     done = at.done if at.epoch == message.epoch else 0
     yield Write(
         "UPDATE source SET epoch = ?, owner = ?, asked = ?, done = ? WHERE id = ?",
         [(message.epoch, at.owner or sender, now, done, message.source)],
     )
-    return Welcome(message.epoch, len(old))
+    return Welcome(message.epoch, 0 if message.unsure else len(old), len(old) if message.unsure else 0)
 
 
 def close_source(message: Closing, now: float) -> Script[Closed]:
     at = yield from position(message.source)
     if at.epoch < CLOSED_EPOCH:
         lost = yield from grants_of(message.source)
-        known = yield from counters(dict.fromkeys((one.key for one in lost), None))
-        yield from posted(known, {one.id: one for one in lost}, deciding.stranded(lost, known))
-        sums: dict[Key, int] = {}
-        for one in lost:
-            sums[one.key] = sums.get(one.key, 0) + one.rest
-        yield Write(
-            "INSERT INTO unaccounted (source, limit_id, subject, start, amount, at, why)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(message.source, *key, amount, now, message.why) for key, amount in sums.items()],
-        )
+        yield from _strand(message.source, lost, now, message.why)
         yield Write("UPDATE source SET epoch = ? WHERE id = ?", [(CLOSED_EPOCH, message.source)])
     rows = yield Read(
         "SELECT source, limit_id, subject, start, amount, at, why FROM unaccounted WHERE source = ?"
@@ -278,6 +280,21 @@ def close_source(message: Closing, now: float) -> Script[Closed]:
         (message.source,),
     )
     return Closed(tuple(map(_unaccounted, rows)))
+
+
+def _strand(source: str, lost: Sequence[Grant], now: float, why: str) -> Script[None]:
+    """Nobody can say any more what was spent of these. A row for each counter; a later loss adds to it."""
+    known = yield from counters(dict.fromkeys((one.key for one in lost), None))
+    yield from posted(known, {one.id: one for one in lost}, deciding.stranded(lost, known))
+    sums: dict[Key, int] = {}
+    for one in lost:
+        sums[one.key] = sums.get(one.key, 0) + one.rest
+    yield Write(
+        "INSERT INTO unaccounted (source, limit_id, subject, start, amount, at, why) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (source, limit_id, subject, start) DO UPDATE"
+        " SET amount = unaccounted.amount + excluded.amount, at = excluded.at, why = excluded.why",
+        [(source, *key, amount, now, why) for key, amount in sums.items()],
+    )
 
 
 def counters_now(limit: int, ends_after: float, held: InForce) -> Script[tuple[Rules, list[Counter], bool]]:
@@ -304,7 +321,20 @@ def counters_named(
         return rules, []
     rows = yield Read(f"SELECT {_COUNTER} FROM counter WHERE name AMONG", among=[name_of(key) for key in windows])
     found = {one.key: one for one in map(counter_of, rows)}
-    return rules, [found.get(key) or Counter(*key, around.end) for key, around in windows.items()]
+    new = [key for key in windows if key not in found]
+    bought: dict[Key, int] = {}
+    for key in new:
+        if key[0] == CREDITS_LIMIT:
+            bought[key] = yield from bought_by(key[1])
+    return rules, [
+        found.get(key) or Counter(*key, around.end, bought=bought.get(key, 0)) for key, around in windows.items()
+    ]
+
+
+def bought_by(namespace: str) -> Script[int]:
+    sql = "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM credit WHERE namespace = ?"
+    ((amount,),) = yield Read(sql, (namespace,))
+    return int(amount or 0)
 
 
 # --- what the transactions share, and the booking of usage with them
@@ -409,11 +439,12 @@ def described(who: Sequence[Value]) -> Intent:
 
 
 def counter_of(row: Row) -> Counter:
-    limit, subject, start, ends, *amounts, wanted_until = row
+    limit, subject, start, ends, *amounts, wanted_until, bought = row
     spent, extra, reserved, stranded, metered, unmetered, overrun = (int(amount or 0) for amount in amounts)
     return Counter(
         str(limit), str(subject), int(start or 0), None if ends is None else int(ends),
         spent, extra, reserved, stranded, metered, unmetered, overrun, float(wanted_until or 0.0),
+        int(bought or 0),
     )  # fmt: skip
 
 

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 from byway_contract.activity import Attempt, Sums
+from byway_contract.fees import Bought, Credits, Purchase, Taken
 from byway_contract.grants import Answered, Ask, Closed, Closing, Grants, Hello, Limited, Limits, Stale, Welcome
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
 from byway_ledger.books import Foreign
 from byway_ledger.focus import Daily
 from byway_ledger.grants import Counter, Rules
-from byway_ledger.stores import booking, granting, reading, rollups, schema
+from byway_ledger.stores import booking, crediting, granting, reading, rollups, schema
 from byway_ledger.stores.granting import InForce
 from byway_ledger.stores.script import Quiet, Read, Row, Script, Step, Value, Write
 from byway_ledger.stores.store import Done, Folded, Question, StoreError, StoreFull
@@ -83,6 +84,12 @@ class Postgres:
 
     async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
         return await self._read(lambda: granting.counters_named(names, now, InForce(Rules())))
+
+    async def buy(self, purchase: Purchase, now: float) -> Bought | Taken:
+        return await self._write(lambda held: crediting.buy(purchase, now, held))
+
+    async def credits(self, namespace: str | None) -> Credits:
+        return await self._read(lambda: crediting.credits(namespace))
 
     async def sums(self, question: Question) -> Sums:
         return await self._read(lambda: reading.sums(question, reading.POSTGRES_BY))

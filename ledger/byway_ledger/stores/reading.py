@@ -32,7 +32,7 @@ POSTGRES_BY: Mapping[By, str] = {**BY, "day": "to_char(to_timestamp(at) AT TIME 
 
 _SUMMED = (
     "requests", "attempts", "still_open", "prompt", "completion", "cached", "cache_write", "reasoning", "cost",
-    "billed", "answered",
+    "billed", "answered", "fee", "charge",
 )  # fmt: skip
 _DAILY = ("requests", "attempts", "prompt", "completion", "cached", "reasoning", "cost", "billed")
 _PARTS = tuple(name for name in _SUMMED if name != "still_open")
@@ -67,7 +67,7 @@ def _summed(by: tuple[By, ...], rows: Iterable[Row]) -> Iterable[Sum]:
     for row in rows:
         key, numbers = row[: len(by)], (int(value or 0) for value in row[len(by) :])
         requests, attempts, still_open, prompt, completion, cached, cache_write, reasoning, *money = numbers
-        cost, billed, answered = money
+        cost, billed, answered, fee, charge = money
         yield Sum(
             key=dict(zip(by, map(str, key), strict=True)),
             requests=requests,
@@ -85,6 +85,8 @@ def _summed(by: tuple[By, ...], rows: Iterable[Row]) -> Iterable[Sum]:
             billed_nanodollars=billed,
             absorbed_nanodollars=cost - billed,
             answered=answered,
+            fee_nanodollars=fee,
+            charge_nanodollars=charge,
         )
 
 

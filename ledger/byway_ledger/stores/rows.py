@@ -41,6 +41,7 @@ def intent_values(intent: Intent) -> tuple[Value, ...]:
         intent.user_agent,
         intent.user_id,
         _price_text(intent.list_price),
+        intent.fee_ppm,
     )
 
 
@@ -72,6 +73,7 @@ def settle_values(settle: Settle | None, flag: str) -> tuple[Value, ...]:
         usage.audio_completion,
         usage.image_prompt,
         usage.image_completion,
+        settle.fee,
     )
 
 

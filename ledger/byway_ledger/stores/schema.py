@@ -29,6 +29,7 @@ INTENT = (
     "user_agent",
     "user_id",
     "list_price",
+    "fee_ppm",
 )
 SETTLE = (
     "ended",
@@ -54,6 +55,7 @@ SETTLE = (
     "audio_completion",
     "image_prompt",
     "image_completion",
+    "fee",
 )
 
 STEPS = (
@@ -212,6 +214,22 @@ STEPS = (
         tokens INTEGER NOT NULL,
         dearest INTEGER NOT NULL
     ) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE attempt ADD COLUMN fee_ppm INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE attempt ADD COLUMN fee INTEGER DEFAULT 0;
+    ALTER TABLE rollup ADD COLUMN fee INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollup ADD COLUMN charge INTEGER NOT NULL DEFAULT 0;
+    UPDATE rollup SET charge = billed WHERE byok = 0;
+    CREATE TABLE credit (
+        id TEXT PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        at REAL NOT NULL,
+        paid INTEGER NOT NULL,
+        fee INTEGER NOT NULL,
+        amount INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX credit_namespace ON credit (namespace, amount);
     """,
 )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from byway_contract.activity import Attempt, By, Sums
+from byway_contract.fees import Bought, Credits, Purchase, Taken
 from byway_contract.grants import Answered, Ask, Closed, Closing, Grants, Hello, Limited, Limits, Stale, Welcome
 from byway_contract.records import Batch, Fenced, Forked, Gap
 
@@ -89,6 +90,12 @@ class Store(Protocol):
 
     async def counters_of(self, names: Sequence[tuple[str, str]], now: float) -> tuple[Rules, list[Counter]]:
         """Where these (limit, subject) stand in the window of now, of limits in force. Raises StoreError."""
+
+    async def buy(self, purchase: Purchase, now: float) -> Bought | Taken:
+        """Raises ValueError: more than can be counted; StoreError, StoreFull."""
+
+    async def credits(self, namespace: str | None) -> Credits:
+        """Of that namespace, or of all. Raises StoreError."""
 
     async def sums(self, question: Question) -> Sums:
         """Raises StoreError."""

@@ -19,9 +19,11 @@ SUMS: Mapping[str, str] = {
     "reasoning": "COALESCE(reasoning, 0)",
     "cost": "COALESCE(cost, 0)",
     "billed": "COALESCE(billed, 0)",
+    "fee": "COALESCE(fee, 0)",
     # As limits count:
     "tokens": "CASE WHEN outcome IS NULL OR outcome = 'failed' THEN 0 ELSE prompt + completion END",
     "dearest": "COALESCE(CASE WHEN reckoned > billed THEN reckoned ELSE billed END, 0)",
+    "charge": "COALESCE(fee + CASE WHEN byok = 1 THEN 0 ELSE billed END, 0)",
 }
 """A rollup's column, and what an attempt adds to it."""
 

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 
 from byway_contract.table import EVERY_NAMESPACE, Anonymous, Tenancy
 
+from byway_operator.compile import fees as fees_
 from byway_operator.compile import floors as floors_
 from byway_operator.compile import price_book, secrets
 from byway_operator.compile.access_keys import Digests, DraftAccessKey, draft_access_key
@@ -22,6 +23,7 @@ from byway_operator.compile.catalogue.catalogue import Catalogue
 from byway_operator.compile.directory import Directory
 from byway_operator.compile.fallbacks import Fallbacks
 from byway_operator.compile.faults import NotAccepted
+from byway_operator.compile.fees import Asked, fees_key
 from byway_operator.compile.floors import Floors, floor_key
 from byway_operator.compile.names import Names, as_written, by_age, consent_as_written
 from byway_operator.compile.price_book import Book, price_book_key
@@ -34,6 +36,7 @@ from byway_operator.compile.standing import Form, Reader, Standing
 from byway_operator.compile.verdict import Condition
 from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.budget import Budget
+from byway_operator.resources.fees import Fees
 from byway_operator.resources.floor import Floor
 from byway_operator.resources.manifest import Key, Manifest, Surroundings
 from byway_operator.resources.model_route import ModelRoute
@@ -53,6 +56,7 @@ class Attempt:
     neighbours: Neighbours
     floors: Floors = field(default_factory=Floors)
     book: Book = field(default_factory=Book)
+    fees: Asked = field(default_factory=Asked)
     standings: dict[Key, Standing] = field(default_factory=dict)
     accounts: dict[Key, DraftAccount] = field(default_factory=dict)
     access_keys: dict[Key, DraftAccessKey] = field(default_factory=dict)
@@ -106,7 +110,7 @@ def attempt(
 
 
 def _read_platforms(made: Attempt) -> None:
-    """The floor and the price book."""
+    """The floor, the price book and the fees."""
     ours = floor_key(made.settings.namespace)
     for standing in made.of("ConfigMap"):
         standing.accept(partial(_take_platforms, made, standing.key))
@@ -118,6 +122,9 @@ def _read_platforms(made: Attempt) -> None:
 def _take_platforms(made: Attempt, key: Key, resource: Resource) -> None:
     if isinstance(resource, PriceBook):
         _take_price_book(made, key, resource)
+        return
+    if isinstance(resource, Fees):
+        _take_fees(made, key, resource)
         return
     assert isinstance(resource, Floor)
     ours = floor_key(made.settings.namespace)
@@ -131,6 +138,13 @@ def _take_price_book(made: Attempt, key: Key, resource: PriceBook) -> None:
     if key != ours:
         raise NotAccepted("Invalid", "metadata.name", f"metadata: prices nothing; the price book is {ours}")
     made.book = price_book.read(resource)
+
+
+def _take_fees(made: Attempt, key: Key, resource: Fees) -> None:
+    ours = fees_key(made.settings.namespace)
+    if key != ours:
+        raise NotAccepted("Invalid", "metadata.name", f"metadata: asks nothing of anybody; the fees are {ours}")
+    made.fees = fees_.read(resource)
 
 
 def _secrets(made: Attempt) -> secrets.Secrets:
@@ -307,6 +321,16 @@ def _assemble(made: Attempt) -> None:
     floor = floor_key(made.settings.namespace)
     if floor in made.standings:
         _guarded(made, floor, partial(_add_floor, made, floor))
+    fees = fees_key(made.settings.namespace)
+    if fees in made.standings:
+        _guarded(made, fees, partial(_add_fees, made, fees))
+
+
+def _add_fees(made: Attempt, key: Key) -> None:
+    if made.fees.known is not None:
+        made.assembly.add("policies", "fees", made.fees.known, key)
+    for name, budget in made.fees.budgets.items():
+        made.assembly.add("budgets", name, budget, key)
 
 
 def _add_floor(made: Attempt, key: Key) -> None:

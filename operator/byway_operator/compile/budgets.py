@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from byway_operator.compile.bound import NAMESPACES, counted, homes_of, match_of, resolved
 from byway_operator.compile.faults import NotAccepted
+from byway_operator.compile.fees import MOST_FEE_LIMITS
 from byway_operator.compile.sharing import Neighbours
 from byway_operator.compile.verdict import RESOLVED, Condition
 from byway_operator.resources.budget import AppliesTo, Budget, BudgetSpec
@@ -58,7 +59,7 @@ class Room:
         ours, ours_bytes = self._of.get(draft.key.namespace, (0, 0))
         if not trusted and (ours + limits > MOST_LIMITS_OF_A_TENANT or ours_bytes + size > MOST_BYTES_OF_A_TENANT):
             raise _no_room(f'of namespace "{draft.key.namespace}"', MOST_LIMITS_OF_A_TENANT, MOST_BYTES_OF_A_TENANT)
-        if self.limits + limits > MOST_LIMITS or self.bytes + size > MOST_BYTES:
+        if self.limits + limits > MOST_LIMITS - MOST_FEE_LIMITS or self.bytes + size > MOST_BYTES:
             raise _no_room("of all namespaces", MOST_LIMITS, MOST_BYTES)
         self.limits, self.bytes = self.limits + limits, self.bytes + size
         self._of[draft.key.namespace] = (ours + limits, ours_bytes + size)
@@ -92,8 +93,9 @@ def draft_budget(
     return DraftBudget(key, known, limits, resolved(key, said, homes, there) or _idle(known, spec, key, there))
 
 
-def in_order(drafts: Iterable[DraftBudget]) -> tuple[Limit, ...]:
-    return tuple(sorted((limit for draft in drafts for limit in draft.limits), key=lambda limit: limit.id))
+def in_order(drafts: Iterable[DraftBudget], of_fees: Iterable[Limit] = ()) -> tuple[Limit, ...]:
+    limits = [*of_fees, *(limit for draft in drafts for limit in draft.limits)]
+    return tuple(sorted(limits, key=lambda limit: limit.id))
 
 
 def hash_of(limits: tuple[Limit, ...]) -> str:

@@ -92,7 +92,7 @@ def _compiled(made: Attempt, table: Table, held_back: Mapping[Key, Manifest], re
         for key, standing in made.standings.items()
         if standing.form == "current" or key in held_back
     }
-    limits = in_order(made.budgets.values())
+    limits = in_order(made.budgets.values(), made.fees.limits)
     return Compiled(
         sections=table.raw,
         hash=table.hash,

@@ -6,6 +6,7 @@ from byway_operator.compile.access_keys import DraftAccessKey
 from byway_operator.compile.accounts import DraftAccount
 from byway_operator.compile.attempt import Attempt
 from byway_operator.compile.budgets import DraftBudget
+from byway_operator.compile.fees import fees_key
 from byway_operator.compile.floors import floor_key
 from byway_operator.compile.price_book import price_book_key
 from byway_operator.compile.routes import DraftRoute
@@ -88,6 +89,8 @@ def _consequence(made: Attempt, standing: Standing) -> str:
             return "until it is, nobody is served anything: it may have forbidden it"
         case "ConfigMap", _ if standing.key == price_book_key(made.settings.namespace):
             return "until it is, models cost what the catalogue says"
+        case "ConfigMap", _ if standing.key == fees_key(made.settings.namespace):
+            return "until it is, no fees are asked for, and no credits"
         case "Secret", _:
             return "what names it has no credential"
         case _:

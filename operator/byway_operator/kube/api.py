@@ -25,6 +25,7 @@ FIELD_MANAGER = "byway-operator"
 CREDENTIAL_LABEL = "byway.dev/credential"
 FLOOR_LABEL = "byway.dev/floor"
 PRICE_BOOK_LABEL = "byway.dev/price-book"
+FEES_LABEL = "byway.dev/fees"
 
 PAGE = 500
 """Objects in one answer of a LIST."""
@@ -117,6 +118,11 @@ class KubeApi:
     async def list_price_books(self, namespace: str) -> Listed:
         """ConfigMaps that say they are the platform's price book."""
         selector = {"labelSelector": f"{PRICE_BOOK_LABEL}=true"}
+        return await self._list(_path("/api/v1", namespace, "configmaps"), selector)
+
+    async def list_fees(self, namespace: str) -> Listed:
+        """ConfigMaps that say they are the platform's fees."""
+        selector = {"labelSelector": f"{FEES_LABEL}=true"}
         return await self._list(_path("/api/v1", namespace, "configmaps"), selector)
 
     async def find_secret_labels(self, namespace: str, name: str) -> Mapping[str, str] | None:

@@ -14,6 +14,7 @@ from byway_operator.resources.access_key import AccessKey
 from byway_operator.resources.budget import Budget
 from byway_operator.resources.config_map import NoEntry, says, unfolded
 from byway_operator.resources.faults import Fault, Reason, empty_faults, form_faults, nearest, rule_faults
+from byway_operator.resources.fees import FEES_ENTRY, FEES_EXAMPLE, FEES_LABEL, FEES_NAME, Fees
 from byway_operator.resources.floor import ENTRY, EXAMPLE, FLOOR_LABEL, Floor
 from byway_operator.resources.manifest import Manifest
 from byway_operator.resources.model_route import ModelRoute
@@ -29,7 +30,7 @@ from byway_operator.resources.provider_key import ProviderKey
 from byway_operator.resources.secret import Secret
 from byway_operator.resources.undone import undone
 
-Resource = ModelRoute | ProviderKey | Budget | AccessKey | Secret | Floor | PriceBook
+Resource = ModelRoute | ProviderKey | Budget | AccessKey | Secret | Floor | PriceBook | Fees
 
 KINDS: Mapping[str, type[Resource]] = {
     "ModelRoute": ModelRoute,
@@ -61,9 +62,12 @@ def parse(manifest: Manifest, strict: bool) -> Resource:
 
 
 def _of_platform(name: str, body: Mapping[str, Any]) -> Resource:
-    """A price book where it says so or has that name; but what says that it is a floor is one."""
-    book = not says(body, FLOOR_LABEL) and (says(body, PRICE_BOOK_LABEL) or name == PRICE_BOOK_NAME)
+    """A price book, or fees, where it says so or has that name; but what says that it is a floor is one."""
+    floor = says(body, FLOOR_LABEL)
+    book = not floor and (says(body, PRICE_BOOK_LABEL) or name == PRICE_BOOK_NAME)
     try:
+        if not floor and not book and (says(body, FEES_LABEL) or name == FEES_NAME):
+            return _validated(Fees, unfolded(body, FEES_ENTRY, "fees", FEES_EXAMPLE), "fees", True)
         if book:
             content = unfolded(body, PRICE_BOOK_ENTRY, "book", PRICE_BOOK_EXAMPLE)
             return _validated(PriceBook, content, "book", True)

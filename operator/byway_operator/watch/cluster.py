@@ -216,13 +216,17 @@ class ClusterSource:
                 return await self._api.list_resources(plural, view.namespace)
 
     async def _fetch_platforms(self, namespace: str) -> Listed:
-        """The floor and the price book. No selector means the one label or the other, so they are two LISTs: one of
-        both at the earlier version, since what the later has beyond that is known as newer."""
-        floors = await self._api.list_floors(namespace)
-        books = await self._api.list_price_books(namespace)
-        items = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in floors.items}
-        items |= {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in books.items}
-        return Listed(tuple(items.values()), min(floors.version, books.version))
+        """The floor, the price book and the fees. No selector means one label or another, so they are three LISTs:
+        one of all at the earliest version, since what the later have beyond that is known as newer."""
+        lists = (
+            await self._api.list_floors(namespace),
+            await self._api.list_price_books(namespace),
+            await self._api.list_fees(namespace),
+        )
+        items = {
+            (one["metadata"]["namespace"], one["metadata"]["name"]): one for some in lists for one in some.items
+        }
+        return Listed(tuple(items.values()), min(some.version for some in lists))
 
     def _does_without(self, lister: _Lister, error: KubeError) -> bool:
         """Where only some namespaces are ours, the right to see all of them may be missing: then nobody is shared

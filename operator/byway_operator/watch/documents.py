@@ -12,13 +12,18 @@ from typing import Any
 from byway_operator.resources.common import LABEL_PATTERN, SUBDOMAIN_PATTERN
 from byway_operator.resources.config_map import says
 from byway_operator.resources.faults import nearest
+from byway_operator.resources.fees import FEES_LABEL, FEES_NAME
 from byway_operator.resources.floor import FLOOR_LABEL, FLOOR_NAME
 from byway_operator.resources.manifest import Key, Manifest, Place, Problem
 from byway_operator.resources.price_book import PRICE_BOOK_LABEL, PRICE_BOOK_NAME
 from byway_operator.resources.yaml_text import Document, NotReadable, documents_of
 
 GROUP, VERSION = "byway.dev", "byway.dev/v1alpha1"
-PLATFORMS_OWN = ((FLOOR_LABEL, FLOOR_NAME, "floor"), (PRICE_BOOK_LABEL, PRICE_BOOK_NAME, "price book"))
+PLATFORMS_OWN = (
+    (FLOOR_LABEL, FLOOR_NAME, "floor"),
+    (PRICE_BOOK_LABEL, PRICE_BOOK_NAME, "price book"),
+    (FEES_LABEL, FEES_NAME, "fees"),
+)
 """ConfigMaps that are read: label, name, what they are."""
 KINDS = ("ModelRoute", "ProviderKey", "Budget", "AccessKey")
 CORE_KINDS = (

@@ -48,7 +48,8 @@ class Activity:
 
 
 class Credits:
-    """Nothing is sold here yet, so `total_credits` is 0 and `total_usage` what was charged, ever."""
+    """`total_credits` is what was bought, ever, and `total_usage` what was taken from it: fees, and what the
+    platform's provider keys paid."""
 
     def __init__(self, serving: Serving, books: Books) -> None:
         self._serving, self._books = serving, books
@@ -59,8 +60,9 @@ class Credits:
         of = namespace_of(caller, view.table)
         # By something of which there are few.
         found = await told(self._books.sums(("byok",), {} if of is None else {"namespace": of}, 0.0))
-        spent = usd(sum(row.billed_nanodollars for row in found.rows))
-        reply.whole(200, JSON, _encode({"data": {"total_credits": 0, "total_usage": spent}}))
+        spent = usd(sum(row.charge_nanodollars for row in found.rows))
+        bought = usd((await told(self._books.credits(of))).total)
+        reply.whole(200, JSON, _encode({"data": {"total_credits": bought, "total_usage": spent}}))
 
 
 def _span(day: str | None, today: date) -> tuple[float, float]:
@@ -134,7 +136,7 @@ def _row(rows: list[Sum], table: Table, by_namespace: bool) -> dict[str, Any]:
         "completion_tokens": sum(row.completion_tokens for row in rows),
         "reasoning_tokens": sum(row.reasoning_tokens for row in rows),
         "cached_tokens": sum(row.cached_tokens for row in rows),
-        "usage": usd(sum(row.billed_nanodollars for row in rows)),
+        "usage": usd(sum(row.billed_nanodollars + row.fee_nanodollars for row in rows)),
         "byok_usage_inference": usd(own),
         **({"workspace_id": key["namespace"]} if by_namespace else {}),
     }

@@ -11,6 +11,7 @@ import msgspec
 from byway_contract.money import dollars
 
 from byway_proxy.api.errors import ApiError
+from byway_proxy.api.fee_refusals import no_credits, no_free_requests
 from byway_proxy.meter.denial import Denial
 
 AGAIN_S = 1.0
@@ -18,8 +19,14 @@ LEDGER_AGAIN_S = 2.0
 _PERIOD = {"Minute": "a minute", "Day": "a day", "Week": "a week", "Month": "a month", "Lifetime": "in all"}
 
 
-def from_denial(why: Denial, namespace: str) -> ApiError:
-    """`namespace`: the caller's."""
+def from_denial(why: Denial, namespace: str, wall: float) -> ApiError:
+    """`namespace`: the caller's. `wall`: now, in seconds since 1970."""
+    if why.budget is not None and why.denied is not None and why.reason != "ledger":
+        match why.budget.purpose:
+            case "credits":
+                return no_credits(why, why.denied, namespace)
+            case "free":
+                return no_free_requests(why, why.denied, wall)
     match why.reason:
         case "ledger":
             return _ledger(why)

@@ -148,7 +148,7 @@ def _job_of(asked: _Asked, lower: _Lower, heads: Heads, rules: Rules) -> Job:
     explained = _encode({"explain": explain(choice)}) if asked.explaining else None
     return Job(
         asked.request, asked.caller, choice, heads, rules, asked.generation, asked.created, headers, asked.about,
-        explained, downgraded=bool(lower.downgraded),
+        explained, bool(lower.downgraded),
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def described(attempts: Sequence[Attempt], table: Table) -> dict[str, Any]:
     first, last = attempts[0].intent, _answering(attempts)
     intent, settle = last.intent, last.settle or Settle(last.intent.attempt, last.intent.at, "crash")
     usage = settle.usage if settle.usage_from != "unknown" else None
-    billed = usd(sum(one.settle.billed for one in attempts if one.settle is not None))
+    billed = usd(sum(one.settle.billed + one.settle.fee for one in attempts if one.settle is not None))
     first_word_ms = settle.first_token_ms if settle.first_token_ms is not None else settle.duration_ms
     return {
         "id": intent.request,

@@ -81,7 +81,7 @@ def begun(now: float) -> dict[str, datetime]:
 def _sums(suffix: str, rows: list[Sum]) -> dict[str, Any]:
     own = [row.billed_nanodollars for row in rows if row.key["byok"] == "1"]
     return {
-        f"usage{suffix}": usd(sum(row.billed_nanodollars for row in rows)),
+        f"usage{suffix}": usd(sum(row.billed_nanodollars + row.fee_nanodollars for row in rows)),
         f"byok_usage{suffix}": usd(sum(own)),
     }
 

@@ -40,7 +40,9 @@ def binding(budgets: Iterable[Budget], caller: Caller) -> list[Bound]:
     found = [
         Bound(budget, line, _subject(budget, line, who))
         for budget in budgets
-        if not budget.observe and replace(budget.match, accounts=(), models=()).fits(who)
+        if not budget.observe
+        and budget.purpose == "limit"
+        and replace(budget.match, accounts=(), models=()).fits(who)
         for line in budget.counted()
         if line.unit == "nanodollars"
     ]

@@ -37,10 +37,10 @@ def from_nothing(nothing: Nothing) -> ApiError:
 
 
 def from_giving_up(gave_up: GaveUp, models: tuple[str, ...], namespace: str, wall: float) -> ApiError:
-    """`namespace`: the caller's. `wall`: now, in seconds since 1970."""
+    """`namespace`: the caller's; `wall`: now, in seconds since 1970."""
     failure = gave_up.failure
     if failure.denial is not None:
-        return from_denial(failure.denial, namespace)
+        return from_denial(failure.denial, namespace, wall)
     if failure.kind == "over_rate" and failure.status == 429 and gave_up.over is not None:
         return over_rate(gave_up.over, models, wall)
     metadata: dict[str, Any] = {}

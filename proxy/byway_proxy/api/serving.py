@@ -47,7 +47,9 @@ class Serving:
         """Raises TableError, and then the old one stays."""
         self._live = View(table), Heads(table)
         budgets = Budgets(table.budgets.values())
-        self._rules = tuple(Rules(budgets, demanded, self._default_output) for demanded in (False, True))
+        self._rules = tuple(
+            Rules(budgets, demanded, self._default_output, table.fees) for demanded in (False, True)
+        )
         self._admission.obey(table)
 
     def current(self) -> tuple[View, Heads]:

@@ -1,8 +1,8 @@
 """One try at one endpoint, up to the moment that its answer is worth delivering.
 
     place, rates, money --> INTENT in the log --> connect, send --> head --> content
-                                                                                    |
-    Refused <-- anything that goes wrong before ------------------------------------+--> Answered
+                                                                                   |
+    Refused <-- anything that goes wrong before -----------------------------------+--> Answered
 
 It obeys: what a failure means is decided in `refusing`, what happens next in `failover`. Whatever happens, it gives
 its place and what it held back, and settles once.
@@ -14,6 +14,7 @@ from typing import Protocol
 from byway_contract.money import Usage
 from byway_contract.records import Intent, Outcome, Settle, UsageFrom
 from byway_contract.table import NO_DEFAULTS
+from msgspec.structs import replace
 
 from byway_proxy.carry.deadlines import Watch
 from byway_proxy.carry.dialects import openai_answer, openai_request
@@ -22,6 +23,7 @@ from byway_proxy.carry.dialects.openai_request import ChatRequest, Fields
 from byway_proxy.carry.dialects.openai_stream import Stream
 from byway_proxy.carry.draining import Draining
 from byway_proxy.carry.failover import Answered, Refused
+from byway_proxy.carry.following import Following
 from byway_proxy.carry.holding import Holding
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.planning import FREELY, plan
@@ -57,6 +59,8 @@ class Attempt:
     # As it begins; what a class says need not be said again for each attempt.
     _settled = False
     _hold: Hold | None = None
+    following: Following | None = None
+    """Where a budget follows its answer."""
     begun = False
     """It stands in the log, so it counts."""
     first_token_ms: float | None = None
@@ -133,19 +137,30 @@ class Attempt:
 
     async def _set_aside(self) -> Refused | None:
         """What it may cost at worst. None: it may be sent."""
-        got = self._holding.at_once(self._plan)
+        planned = self._plan
+        if planned.allowance is not None:
+            self._hold = free = await self._holding.of_allowance(planned.allowance)
+            if free is not None:
+                self._intent, planned = replace(self._intent, fee_ppm=0), planned.waived
+        got = self._holding.at_once(planned)
         if got is None:
-            got = await self._holding.hold(self._plan, self.candidate.endpoint_id)
+            got = await self._holding.hold(planned, self.candidate.endpoint_id)
             self._began = self._means.now()
         if isinstance(got, Denial):
             return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
-        self._hold = got
+        self._hold = got if self._hold is None else Hold((*got.parts, *self._hold.parts))
+        if self._plan.follows:
+            means, endpoint = self._means, self.candidate.endpoint_id
+            prompt = means.meter.estimates.usage(endpoint, self._asked(), 0, streamed=True).prompt
+            self.following = Following(
+                self._intent.attempt, self._plan, prompt, means.meter, means.asking, means.deadlines, means.now
+            )
         return None
 
     def _unsent(self) -> None:
-        self._taken.cancel()
         if self._hold is not None:
             self._means.meter.unhold(self._hold)
+        self._taken.cancel()
         if self._place is not None:
             self._means.health.end(self._place)
         self._means.deadlines.remove(self.watch)
@@ -171,6 +186,8 @@ class Attempt:
             exchange.close()
         if place is not None:
             means.health.end(place)
+        if self.following is not None:
+            self.following.end()
         said = stream or self.whole or _NOTHING_SAID
         settled = means.meter.settle(
             self._intent.attempt, outcome, usage, usage_from,
@@ -205,7 +222,9 @@ class Attempt:
             self._learn(usage)
         settled = self.settle("ok", usage, source, answered=True, reason="")
         assert settled is not None, "an attempt that answers has not been settled yet"
-        return usage_bytes(settled.record.usage, settled.parts, settled.record.billed, self._intent.byok)
+        return usage_bytes(
+            settled.record.usage, settled.parts, settled.record.billed + settled.record.fee, self._intent.byok
+        )
 
     def used(self) -> tuple[Usage, UsageFrom]:
         """What the provider says was used; where it does not, what its other answers make likely."""
@@ -222,10 +241,10 @@ class Attempt:
 
     def _within(self, usage: Usage) -> Usage:
         """A provider that says nothing is taken to have kept to what it was allowed, and so was set aside."""
-        worst = self._plan.worst
-        if not self._plan.claims or self._plan.piece:
+        planned = self._plan
+        if not planned.claims:
             return usage
-        return Usage(min(usage.prompt, worst.prompt), min(usage.completion, worst.completion))
+        return Usage(min(usage.prompt, planned.worst.prompt), min(usage.completion, planned.most))
 
     def _learn(self, usage: Usage) -> None:
         request, stream = self._job.request, self.stream
@@ -409,9 +428,10 @@ _NOTHING_SAID: _Said = Whole({}, [], None, "", "", "", None)
 def _described(job: Job, slot: Slot, number: int, means: Means) -> Intent:
     at, caller, about = means.wall(), job.caller, job.about
     namespace = caller.namespace
+    byok = slot.account.namespace == namespace
     return Intent(
         attempt_id(int(at * 1000), means.random_bytes(10)), job.generation, at, namespace, *slot.recorded,
-        streamed=job.request.stream, attempt_no=number, byok=slot.account.namespace == namespace,
+        streamed=job.request.stream, attempt_no=number, byok=byok, fee_ppm=job.rules.fee_ppm(byok),
         service_account=caller.service_account, access_key=caller.access_key,
         user=about.user, session=about.session, referer=about.referer, title=about.title,
         user_agent=about.user_agent, user_id=caller.user,

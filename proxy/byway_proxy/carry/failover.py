@@ -54,10 +54,10 @@ class Refused(Struct, frozen=True, gc=False):
     """False: not a byte of the request left us, so the same endpoint may be tried again."""
     why: str = ""
     """Why no connection came about, in a sentence of ours."""
-    everywhere: bool = False
-    """No other candidate could do better."""
     denial: Denial | None = None
     """Of `budget` and `ledger`."""
+    everywhere: bool = False
+    """No other candidate could do better."""
 
 
 class Answered(Struct, frozen=True, gc=False):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from byway_proxy.carry.planning import Plan
 from byway_proxy.meter.asking import Asking
 from byway_proxy.meter.denial import Denial, denial
-from byway_proxy.meter.held import Hold
+from byway_proxy.meter.held import Claim, Hold
+from byway_proxy.meter.waiting import Short
 from byway_proxy.meter.witness import Witness
 
 
@@ -42,6 +43,17 @@ class Holding:
         return self._refused(
             denial(got, plan.worst, endpoint, held=self._asking.held(key), free=self._asking.free(key))
         )
+
+    async def of_allowance(self, claim: Claim) -> Hold | None:
+        """None: it is used up. Where nobody can say, the run is free: an outage of ours costs no caller a fee."""
+        got: Hold | Short | None = self._asking.at_once((claim,))
+        if got is None:
+            if self._until is None:
+                self._until = self._now() + self._asking.wait_s
+            got = await self._asking.hold((claim,), self._until)
+        if isinstance(got, Hold):
+            return got
+        return Hold(()) if got.denied is None or got.denied.reason == "unknown" else None
 
     def _refused(self, why: Denial) -> Denial:
         self._witness.refused(why)

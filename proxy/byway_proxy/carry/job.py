@@ -87,10 +87,10 @@ class Job(Struct, frozen=True):
     about: About = About()
     explained: bytes | None = None
     """JSON of why it goes where it goes, for a caller who asked."""
-    counted: set[str] = msgspec_field(default_factory=set)
-    """Limits of a minute that it has been counted for."""
     downgraded: bool = False
     """A budget had another model answer than the caller asked for."""
+    counted: set[str] = msgspec_field(default_factory=set)
+    """Limits of a minute that it has been counted for."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,15 @@ import asyncio
 from byway_proxy.carry.attempt import Attempt, TimedOut
 from byway_proxy.carry.dialects.openai_answer import BadAnswer
 from byway_proxy.carry.dialects.openai_stream import Stream
+from byway_proxy.carry.following import Following, Word
 from byway_proxy.carry.job import Job, Means
 from byway_proxy.carry.outlet import EVENTS, JSON, ClientGone, Outlet
 from byway_proxy.carry.upstream.failures import Failure
 from byway_proxy.choose.trouble import Kind
 
 DONE = b"data: [DONE]\n\n"
+BUDGET = "budget"
+"""The native finish reason of an answer that a budget has cut."""
 
 CUT_MESSAGES: dict[Kind, tuple[int, str, str]] = {
     "deadline": (
@@ -37,6 +40,10 @@ def deliver_whole(job: Job, attempt: Attempt, outlet: Outlet) -> None:
     outlet.whole(200, JSON + job.headers, body)
 
 
+class _NoRoom(Exception):
+    """What a budget has set aside for this answer is used up, and there is no more."""
+
+
 class Relay:
     """The rest of a stream, after its first content. `outcome` is what became of it."""
 
@@ -46,7 +53,10 @@ class Relay:
         self._stream: Stream = attempt.stream
         self._watch = attempt.watch
         self._watch.idle_s = attempt.patience.idle_s
+        self._following = attempt.following
         self._blocked = False
+        self._held_back = False
+        """Nothing more is read until a budget has room."""
         self._departed = False
         """The client is gone, and what comes is read for the books alone."""
         self._ended = False
@@ -65,6 +75,8 @@ class Relay:
         except (ClientGone, asyncio.CancelledError):
             self._left()
             raise
+        except _NoRoom:
+            self._shorten()
         except (Failure, TimedOut, BadAnswer) as error:
             self._cut(attempt.cut_by(error))
         finally:
@@ -93,6 +105,26 @@ class Relay:
             self._send(events[0] if len(events) == 1 else b"".join(events))
         if stream.done and not self._ended and not self._departed:
             self._close()
+        elif self._following is not None and not self._departed:
+            self._follow(self._following)
+
+    def _follow(self, following: Following) -> None:
+        """Raises _NoRoom."""
+        match following.grew(self._stream.chunks):
+            case "cut":
+                raise _NoRoom
+            case "wait":
+                self._held_back = True
+                following.then = self._go_on
+                self._attempt.exchange.pause()
+
+    def _go_on(self, word: Word) -> None:
+        """The budget has more for it, or not."""
+        self._held_back = False
+        if word == "cut":
+            self._attempt.exchange.fail(_NoRoom())
+        elif not self._blocked:
+            self._attempt.exchange.resume()
 
     def _send(self, data: bytes) -> None:
         try:
@@ -114,7 +146,8 @@ class Relay:
         if self._blocked:
             self._blocked = False
             self._watch.heard = True
-            self._attempt.exchange.resume()
+            if not self._held_back:
+                self._attempt.exchange.resume()
 
     def _close(self) -> None:
         """The provider has said its last word, or closed: tell the client how it ended. Once."""
@@ -133,6 +166,16 @@ class Relay:
             self._speed()
             usage = attempt.settled_well()
             self._outlet.end(self._explained() + stream.usage_event(usage) + DONE)
+
+    def _shorten(self) -> None:
+        """The budget has no room for more of it: it ends as if it had been asked to be no longer."""
+        if self._ended:
+            return
+        stream = self._stream
+        self._send(stream.shortened(BUDGET))
+        self._ended = True
+        usage = self._attempt.settled_well()
+        self._outlet.end(self._explained() + stream.usage_event(usage) + DONE)
 
     def _cut(self, kind: Kind) -> None:
         """A well-formed error, as the last chunk, and one settled record."""

@@ -36,10 +36,10 @@ Kind = Literal[
 ]
 """What an attempt ended with, where it did not end well. `off_limits`: our own rules forbid its address. `reset`:
 the connection broke before the first byte of an answer, so the provider may have worked for nothing. `cut`: it
- broke after. `bad_answer`: a 200 that is an error or no answer. `at_capacity`, `at_rate`: as many as
-its provider key may have at once, or in a minute; `over_rate`: as many as a budget allows its caller in a minute;
-`ledger`: nobody can say whether a budget has room. The last six are our own doing, and the five before them the
-caller's: they say nothing of the endpoint."""
+broke after. `bad_answer`: a 200 that is an error or no answer. `at_capacity`, `at_rate`: as many as
+its provider key may have at once, or in a minute; `over_rate`: as many as a budget allows its caller in a minute.
+`ledger`: nobody can say whether a budget has room.
+The last six are our own doing, and the five before them the caller's: they say nothing of the endpoint."""
 
 # How bad a failure is. Slow is half as bad as broken: the next one may only have asked for less.
 FAILURES: dict[Kind, float] = {

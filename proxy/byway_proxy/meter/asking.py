@@ -5,7 +5,7 @@
                        no answer --> the same Ask under the same number, for as long as it takes
 
 One task asks, one Ask after the other. Between them it refills what runs low, renews what is in use, writes down
-what goes back, and hears at least every second what others need.
+what goes back, and hears at least twice a second what others need.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from byway_contract.grants import (
     Hello,
     Welcome,
 )
-from byway_contract.records import CLOSED_EPOCH, Fenced, Gap
+from byway_contract.records import Fenced, Gap
 from byway_process.logs import Log as ProcessLog
 
 from byway_proxy.meter.held import Claim, Hold, Key, Share
 from byway_proxy.meter.log import Log
 from byway_proxy.meter.meter import Meter
-from byway_proxy.meter.post import NoAnswer, Post, at_once_or, said
-from byway_proxy.meter.waiting import Short, Waiting, keys
+from byway_proxy.meter.post import NoAnswer, Post, at_once_or, fenced, said
+from byway_proxy.meter.waiting import Short, Waiter, Waiting, keys
 
 WAIT_S = 2.0
 ANSWER_WITHIN_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
-BEAT_S = 1.0
+BEAT_S = 0.5
 """Who holds something asks at least so often, if only to hear that others need it."""
 SERVE_EVERY_S = 0.005
 MOST_WAITING = 2000
@@ -83,7 +83,7 @@ class Asking:
         self._post, self._say, self._now, self._dice = post, process_log, now, dice
         self._answer_within_s, self._beat_s = answer_within_s, beat_s
         self._waiting = Waiting(meter.purse, dice)
-        self._boot = log.last
+        self._boot, self._greeted = log.last, log.epoch == 1
         self._number = 0
         self._down_since: float | None = None
         self._beat_at = self._served_at = 0.0
@@ -128,6 +128,20 @@ class Asking:
         finally:
             self._waiting.leave(waiter)
 
+    def later(self, claims: Sequence[Claim], tell: Callable[[Hold | Short], bool]) -> Waiter | None:
+        """The same, for who cannot wait: `tell` is called with what came of it, unless it leaves before.
+
+        None: there is no room, by what the ledger said a moment ago.
+        """
+        refused = self._refused(claims, self._now())
+        if refused is not None:
+            return None
+        self._news.set()
+        return self._waiting.enter(claims, tell)
+
+    def leave_waiting(self, waiter: Waiter) -> None:
+        self._waiting.leave(waiter)
+
     def held(self, key: Key) -> int:
         return self._purse.held(key)
 
@@ -144,19 +158,19 @@ class Asking:
 
     async def run(self) -> None:
         """Until cancelled. It returns only when `stopped` says why; the proxy should be unready then."""
-        greeted = self._log.epoch == 1
         try:
             while True:
                 self._news.clear()
                 self._give_back()
                 self._waiting.serve(self._now())
-                if not greeted and self._log.booked >= self._boot:
-                    greeted = await self._greet()
+                if not self._greeted and self._log.booked >= self._boot:
+                    self._greeted = await self._greet()
                 message = None if self._leaving else self._next()
                 if message is not None:
                     await self._ask(message)
                 else:
-                    self._idle.set()
+                    if self._greeted:
+                        self._idle.set()
                     await at_once_or(self._news, self._until_next())
         except _Stopped as error:
             self.stopped = str(error)
@@ -166,17 +180,19 @@ class Asking:
             self._waiting.give_up()
 
     async def leave(self, deadline_s: float) -> bool:
-        """The process ends: an Ask under way is answered, and everything goes back. Whether that was so in time."""
+        """The process ends: an Ask under way is answered, and everything goes back, also what an earlier opening of
+        the log still had. Whether that was so in time."""
         self._leaving = True
-        self._idle.clear()
-        self._news.set()
+        if not self.stopped:
+            self._idle.clear()
+            self._news.set()
         try:
             async with asyncio.timeout(deadline_s):
                 await self._idle.wait()
         except TimeoutError:
             pass
         self._meter.release(self._purse.leave())
-        return not self._under_way
+        return self._greeted and not self._under_way
 
     def _refused(self, claims: Sequence[Claim], now: float) -> Short | None:
         down = self._down_since
@@ -232,7 +248,7 @@ class Asking:
                     self._waiting.answered(answer, self._now())
                     break
                 case Fenced(epoch):
-                    raise _Stopped(_fenced(self._log, epoch))
+                    raise _Stopped(fenced(self._log, epoch))
                 case _Failed(why, 400 | 413):
                     self._say.error("the ledger understands no ask of ours", why=why)
                     break
@@ -247,11 +263,15 @@ class Asking:
 
     async def _greet(self) -> bool:
         """What grants of earlier openings still held goes back: all that was drawn from them is booked."""
-        match await self._sent(HELLO_PATH, _encode(Hello(self._log.source, self._log.epoch, self._boot))):
-            case Welcome():
+        log = self._log
+        match await self._sent(HELLO_PATH, _encode(Hello(log.source, log.epoch, self._boot, log.unsure))):
+            case Welcome(_, _, stranded):
+                if log.unsure:
+                    log.is_sure()
+                    self._say.warning("power failed under this log: what it held is charged", grants=stranded)
                 return True
             case Fenced(epoch):
-                raise _Stopped(_fenced(self._log, epoch))
+                raise _Stopped(fenced(self._log, epoch))
             case _Failed(why, status):
                 await self._pause(why, status)
         return False
@@ -293,15 +313,6 @@ def _hand(future: "asyncio.Future[Hold | Short]", told: Hold | Short) -> bool:
 
 def _has(future: "asyncio.Future[Hold | Short]") -> bool:
     return future.done() and not future.cancelled()
-
-
-def _fenced(log: Log, epoch: int) -> str:
-    if epoch >= CLOSED_EPOCH:
-        return f"the log in {log.directory} was declared lost; the next start begins a new one"
-    return (
-        f"the log in {log.directory}, in its opening {log.epoch}, has been opened elsewhere since ({epoch}):"
-        " two proxies have copies of it; move this one away and restart"
-    )
 
 
 def _understood(path: str, status: int, text: bytes) -> Grants | Welcome | Fenced | Answered | Gap | _Failed:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 from byway_contract.activity import ATTEMPTS_PATH, Attempt, Attempts, By, Sums
+from byway_contract.fees import CREDITS_PATH, Credits
 from byway_contract.grants import COUNTERS_PATH, Counter, Counters
 from byway_contract.records import USAGE_PATH
 from cachetools import TTLCache
@@ -64,6 +65,11 @@ class Books:
         """
         asked = [("of", f"{limit}\n{subject}") for limit, subject in names]
         return _read(await self._remembered(COUNTERS_PATH, asked), Counters).counters if asked else []
+
+    async def credits(self, namespace: str | None) -> Credits:
+        """Of that namespace, or of all. Raises BooksAway."""
+        asked = {} if namespace is None else {"namespace": namespace}
+        return _read(await self._remembered(CREDITS_PATH, asked.items()), Credits)
 
     async def close(self) -> None:
         if self._session is not None:

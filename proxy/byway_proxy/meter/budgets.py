@@ -8,8 +8,10 @@ from collections.abc import Iterable
 
 import msgspec
 from byway_contract.budget import Budget
-from byway_contract.grants import Unit, subject
+from byway_contract.fees import fee_at_most
+from byway_contract.grants import Purpose, Unit, subject
 from byway_contract.money import MOST, Price, dearest_cost
+from msgspec.structs import replace
 
 MOST_KNOWN = 10_000
 
@@ -54,6 +56,8 @@ class Bound(msgspec.Struct, frozen=True):
     """Limits in dollars of budgets that would rather have another model answer."""
     metered: bool = False
     """No budget of these wants the whole set aside at once."""
+    allowance: Line | None = None
+    """Has room for runs on the caller's own provider key that are free of the platform's fee; refuses nobody."""
 
 
 UNBOUND = Bound()
@@ -83,19 +87,22 @@ class Budgets:
 
 def _bound(budgets: Iterable[Budget], facts: Facts) -> Bound:
     fitting = tuple(budget for budget in budgets if budget.match.fits(facts))
-    enforced = [budget for budget in fitting if not budget.observe]
-    lines = tuple(
+    found = [
         Line(budget.limit_id(line), line.unit, subject(budget.per, facts), budget)
-        for budget in enforced
+        for budget in fitting
+        if not budget.observe
         for line in budget.counted()
-    )
-    money = [line for line in lines if line.unit == "nanodollars"]
+    ]
+    lines = tuple(line for line in found if line.budget.purpose != "allowance")
+    # What was bought is no limit that somebody set.
+    money = [line for line in lines if line.unit == "nanodollars" and line.budget.purpose == "limit"]
     return Bound(
         budgets=fitting,
         lines=lines,
         money=money[0].budget if money else None,
         downgrades=tuple(line for line in money if line.budget.downgrade is not None),
         metered=bool(lines) and all(line.budget.metered for line in lines),
+        allowance=next((line for line in found if line.budget.purpose == "allowance"), None),
     )
 
 
@@ -108,9 +115,14 @@ class Worst(msgspec.Struct, frozen=True, gc=False):
     """all its answers together."""
     price: Price | None = None
     list_price: Price | None = None
+    byok: bool = False
+    """The caller's own provider key pays for it."""
+    fee_ppm: int = 0
 
-    def of(self, unit: Unit, dearest: bool, first: bool) -> int:
+    def of(self, unit: Unit, dearest: bool, first: bool, purpose: Purpose = "limit") -> int:
         """`first`: it is the request's first attempt, with which requests are counted."""
+        if purpose == "credits":
+            return self._owed()
         match unit:
             case "requests":
                 return int(first)
@@ -118,6 +130,12 @@ class Worst(msgspec.Struct, frozen=True, gc=False):
                 return min(self.prompt + self.completion, MOST)
         at = _cost(self.price, self)
         return max(at, _cost(self.list_price, self)) if dearest else at
+
+    def _owed(self) -> int:
+        """To the platform: as `grants.charge`."""
+        at = _cost(self.price, self)
+        fee = fee_at_most(max(at, _cost(self.list_price, self)), self.fee_ppm)
+        return min(MOST, (0 if self.byok else at) + fee)
 
 
 def _cost(price: Price | None, worst: Worst) -> int:
@@ -135,13 +153,13 @@ def prompt_bound(size: int, *, tools: bool, only_text: bool, context: int | None
     return bound if context is None else min(bound, context)
 
 
-def completion_within(worst: Worst, unit: Unit, dearest: bool, left: int) -> int:
+def completion_within(worst: Worst, line: Line, left: int) -> int:
     """The longest answer, of at most `worst.completion` tokens, that `left` of a limit would allow; 0: none."""
     low, high = 0, worst.completion
     while low < high:
         middle = (low + high + 1) // 2
-        smaller = Worst(worst.prompt, middle, worst.price, worst.list_price)
-        if smaller.of(unit, dearest, first=True) <= left:
+        smaller = replace(worst, completion=middle)
+        if smaller.of(line.unit, line.budget.dearest, True, line.budget.purpose) <= left:
             low = middle
         else:
             high = middle - 1

@@ -6,6 +6,7 @@ even where the provider charges for it.
 """
 
 import msgspec
+from byway_contract.fees import fee_of
 from byway_contract.money import MOST, Cost, Usage
 from byway_contract.records import Intent, UsageFrom, owed, parts_owed
 
@@ -25,6 +26,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     """What would be billed by the list price; 0 where there is none."""
     usage: Usage
     usage_from: UsageFrom
+    fee: int
+    """The platform's, on the dearer of `billed` and `reckoned`."""
     parts: Cost | None
     """Of `cost`; None where there is no price."""
 
@@ -42,7 +45,10 @@ def charge(intent: Intent, usage: Usage, usage_from: UsageFrom, *, answered: boo
     paid = answered and not _empty(intent, usage, finish)
     # A tenant that prices its own key at nothing is billed nothing, and reckoned all the same.
     reckoned = owed(intent.list_price, usage, usage_from) if paid and intent.list_price is not None else 0
-    return Charge(cost, cost if paid else 0, reckoned, usage, usage_from, parts)
+    billed = cost if paid else 0
+    # On the list price too, or a tenant would price its own key at nothing.
+    fee = fee_of(max(billed, reckoned), intent.fee_ppm)
+    return Charge(cost, billed, reckoned, usage, usage_from, fee, parts)
 
 
 def _empty(intent: Intent, usage: Usage, finish: str) -> bool:

@@ -38,7 +38,7 @@ def denial(short: Short, worst: Worst, endpoint: str, *, held: int, free: int) -
         return Denial("ledger", line.budget, line, endpoint=endpoint)
     left = said.left + free
     gone = replace(said, spent=max(said.spent, said.amount - left - said.returning - held))
-    fits = completion_within(worst, line.unit, line.budget.dearest, left)
+    fits = completion_within(worst, line, left)
     return Denial(
         _reason(said, short.claim.need, left, held),
         line.budget,

@@ -3,6 +3,7 @@
 import msgspec
 from byway_contract.records import Legs
 
+from byway_proxy.meter.begun import together
 from byway_proxy.meter.budgets import Line
 
 Key = tuple[str, str]
@@ -31,6 +32,11 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     """What one attempt has set aside. Whoever has it gives it to `settle` or `unhold`, once."""
 
     parts: tuple[Part, ...]
+
+    def and_more(self, more: "Hold") -> "Hold":
+        """`more` is of the same limits, in their order; of the last it may have none."""
+        grown = (Part(a.line, together(a.legs, b.legs)) for a, b in zip(self.parts, more.parts, strict=False))
+        return Hold((*grown, *self.parts[len(more.parts) :]))
 
     @property
     def legs(self) -> Legs:

@@ -4,6 +4,9 @@ lock            held by flock while a process has the log
 source          random 128 bits in hex, minted with the directory
 epoch           how often it was opened
 booked          the ledger has everything up to this seq; a hint, losing it ships some records again
+lost            the ledger was told that this log is lost: the next opening moves it aside, and is a new one
+running         since which start of its machine a process has the log; gone when it has let go of it
+unsure          the machine lost its power under a running process: what was not synced yet may be missing
 emergency       1 MiB set aside for the day the disk is full
 <seq>.log       segments, named by the seq of their first record
 """
@@ -59,6 +62,58 @@ def source_of(directory: Path, *, fresh: bool) -> str:
     source = secrets.token_hex(16)
     replace(path, source)
     return source
+
+
+def machine_start() -> str:
+    """Which start of its machine this is; the same for all containers on it."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return "unknown"
+
+
+def came_through(directory: Path) -> bool:
+    """Whether everything that was ever written here is here, as far as the machine is concerned. From now on a
+    process has the log."""
+    running, unsure, start = directory / "running", directory / "unsure", machine_start()
+    with contextlib.suppress(FileNotFoundError):
+        before = running.read_text().strip()
+        if before != start:
+            replace(unsure, "what earlier openings held and did not settle is charged")
+    replace(running, start)
+    return not unsure.exists()
+
+
+def is_sure(directory: Path) -> None:
+    """The ledger has charged what may be missing."""
+    (directory / "unsure").unlink(missing_ok=True)
+
+
+def let_go(directory: Path) -> None:
+    """Everything is synced."""
+    (directory / "running").unlink(missing_ok=True)
+    sync_directory(directory)
+
+
+def disown(directory: Path) -> None:
+    """The ledger takes nothing of this log any more, ever."""
+    replace(directory / "lost", "declared lost; what is here was never booked, or is booked as unaccounted")
+
+
+def move_aside(directory: Path) -> None:
+    """A log that was declared lost makes room for a new one. It stays, for whoever wants to know what was in it."""
+    if not (directory / "lost").exists():
+        return
+    with contextlib.suppress(FileNotFoundError):
+        aside = directory / f"lost-{(directory / 'source').read_text().strip()}"
+        aside.mkdir(exist_ok=True)
+        for path in (
+            *directory.glob("*.log"),
+            *(directory / name for name in ("open", "booked", "epoch", "source")),
+        ):
+            if path.exists():
+                os.replace(path, aside / path.name)
+    (directory / "lost").unlink()
+    sync_directory(directory)
 
 
 def number_in(path: Path) -> int:

@@ -20,14 +20,15 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from byway_contract.records import Boot, Intent, Record, Settle, encode
+from byway_contract.records import Boot, Intent, Progress, Record, Settle, encode
 
 from byway_proxy.meter import home
 from byway_proxy.meter import segment as segments
+from byway_proxy.meter.begun import begun, crash_of, grown
 from byway_proxy.meter.framing import HEADER, MOST_PAYLOAD
 from byway_proxy.meter.home import LogError, LogFull, LogInUse
 from byway_proxy.meter.legible import legible
-from byway_proxy.meter.pruning import Begun, prunable, prune
+from byway_proxy.meter.pruning import prunable, prune
 from byway_proxy.meter.reading import Reader
 from byway_proxy.meter.replay import Replayed, replay
 from byway_proxy.meter.segment import Segment
@@ -40,6 +41,8 @@ SYNC_EVERY_S = 0.05
 # How often a full disk is tried again: soon enough that readiness follows within a probe.
 TRY_AGAIN_S = 1.0
 LONG = MOST_PAYLOAD // 4
+# What there is the emergency segment for is the end of what has begun.
+_NEW = (Intent, Progress)
 
 
 class Log:
@@ -62,6 +65,8 @@ class Log:
         self.directory = directory
         self.trouble = ""
         """Why INTENTs are refused; empty while all is well."""
+        self.disowned = False
+        """Nobody will ever book what is written here: the process should end, and begin with a new log."""
         self.when_synced: Callable[[], None] | None = None
         """Called from the syncing thread when there is more to ship."""
         self._segment_bytes, self._emergency_bytes = segment_bytes, emergency_bytes
@@ -82,6 +87,9 @@ class Log:
         self._thread.start()
 
     def _begin(self, at: float, build: str) -> None:
+        home.move_aside(self.directory)
+        self.unsure = not home.came_through(self.directory)
+        """Its machine lost power, and the ledger has not been told."""
         fresh = not segments.found_in(self.directory)
         self.source = home.source_of(self.directory, fresh=fresh)
         if fresh:
@@ -102,8 +110,8 @@ class Log:
 
     def _settle_crashed(self, left: Replayed, at: float) -> None:
         """The limits are charged what they held: nobody knows how much of it was spent."""
-        for attempt, begun in list(left.open.items()):
-            self.append(Settle(attempt=attempt, at=at, outcome="crash", reason="crash", legs=begun.legs))
+        for attempt, one in list(left.open.items()):
+            self.append(crash_of(attempt, one, at))
 
     @property
     def ready(self) -> bool:
@@ -120,23 +128,25 @@ class Log:
         return self._segments[0].first
 
     def append(self, record: Record) -> int:
-        """Write it and return its seq. Raises LogFull: for an INTENT as soon as there is trouble, for the others
-        only when the emergency segment is full too."""
+        """Write it and return its seq. Raises LogFull: for an INTENT or a PROG as soon as there is trouble, for the
+        others only when the emergency segment is full too."""
         framed = _framed(record)
         segment = self._active
         if self.trouble or segment.size + len(framed) > segment.limit:
-            segment = self._with_room(len(framed), new=type(record) is Intent)
+            segment = self._with_room(len(framed), new=type(record) in _NEW)
         try:
             self.last = seq = segment.write(framed)
         except OSError as error:
             self.trouble = f"{segment.path.name}: {error.strerror or error}"
             segment.limit = segment.size
-            segment = self._with_room(len(framed), new=type(record) is Intent)
+            segment = self._with_room(len(framed), new=type(record) in _NEW)
             self.last = seq = self._last_try(segment, framed)
         if type(record) is Intent:
-            self.open[record.attempt] = Begun(seq, record.legs)
+            self.open[record.attempt] = begun(record, seq)
         elif type(record) is Settle:
             self.open.pop(record.attempt, None)
+        elif type(record) is Progress:
+            self.open[record.attempt] = grown(self.open[record.attempt], record)
         return seq
 
     def read(self, first: int, most: int, most_bytes: int = 4 * 1024 * 1024) -> list[bytes]:
@@ -165,12 +175,27 @@ class Log:
                 self._sync_one(active)
             prune(self.directory, self._segments, self.booked, self.open.copy())
 
+    def disown(self) -> None:
+        """The ledger holds this log for lost. The next opening is a new one."""
+        self.disowned = True
+        with contextlib.suppress(OSError):  # then the next opening is told the same, and tries again
+            home.disown(self.directory)
+
+    def is_sure(self) -> None:
+        """The ledger was told, and has charged what may be missing."""
+        self.unsure = False
+        with contextlib.suppress(OSError):  # then it is told again
+            home.is_sure(self.directory)
+
     def close(self) -> None:
         """Sync and let go of the directory. Open attempts stay open: the next opening settles them as crashed."""
         self._stop.set()
         self._thread.join()
         self._retired.append(self._active)
         self.sync()
+        if not self.trouble:
+            with contextlib.suppress(OSError):  # then the next opening is not sure, which costs no more than money
+                home.let_go(self.directory)
         self._reader.close()
         os.close(self._lock)
 
@@ -234,13 +259,17 @@ class Log:
 
     def _keep_syncing(self) -> None:
         while not self._stop.wait(self._sync_every_s):
-            before = self.synced
-            if self._retired or self._active.last > before or prunable(self._segments, self.booked):
-                self.sync()
-            if not self._have_spare and time.monotonic() - self._tried_at >= self._try_again_s:
-                self._have_spare = self._try_spare()
-            if self.synced > before and self.when_synced is not None:
-                self.when_synced()
+            self.tend()
+
+    def tend(self) -> None:
+        """What is due from time to time; the log's own thread does it."""
+        before = self.synced
+        if self._retired or self._active.last > before or prunable(self._segments, self.booked):
+            self.sync()
+        if not self._have_spare and time.monotonic() - self._tried_at >= self._try_again_s:
+            self._have_spare = self._try_spare()
+        if self.synced > before and self.when_synced is not None:
+            self.when_synced()
 
     def _sync_one(self, segment: Segment) -> None:
         last = segment.last

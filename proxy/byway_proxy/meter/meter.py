@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from byway_contract.money import Cost, Usage
-from byway_contract.records import Intent, Outcome, Release, Settle, UsageFrom
+from byway_contract.records import Intent, Legs, Outcome, Progress, Release, Settle, UsageFrom
 from msgspec.structs import replace
 
+from byway_proxy.meter.begun import together
 from byway_proxy.meter.charge import charge
 from byway_proxy.meter.estimates import Estimates
 from byway_proxy.meter.held import Hold
@@ -35,8 +36,19 @@ class Meter:
     """One for each process, like its log. `attempts`, `billed` and `absorbed` are read at a scrape."""
 
     __slots__ = (
-        "_log", "_now", "_owed", "absorbed", "attempts", "billed", "estimates", "open", "purse", "released_at",
-        "settled", "when_freed",
+        "_log",
+        "_now",
+        "_owed",
+        "_unwritten",
+        "absorbed",
+        "attempts",
+        "billed",
+        "estimates",
+        "open",
+        "purse",
+        "released_at",
+        "settled",
+        "when_freed",
     )  # fmt: skip
 
     def __init__(self, log: Log, now: Callable[[], float] = time.time, purse: Purse | None = None) -> None:
@@ -48,6 +60,8 @@ class Meter:
         self._owed: deque[Settle | Release] = deque()
         """What found even the emergency segment full: no more SETTLEs than there were attempts."""
         self.open: dict[str, tuple[Intent, Hold | None]] = {}
+        self._unwritten: dict[str, Legs] = {}
+        """Held for attempts under way, and not in the log yet."""
         self.released_at = 0
         """Seq of the last RELEASE."""
         self.attempts = 0
@@ -74,6 +88,25 @@ class Meter:
         self._log.append(intent)
         self.open[intent.attempt] = (intent, hold)
         self.attempts += 1
+
+    def extend(self, attempt: str, more: Hold) -> bool:
+        """Hold more for an attempt under way, and write it down with its next progress. False: it is not."""
+        intent, hold = self.open.get(attempt, (None, None))
+        if intent is None or hold is None:
+            return False
+        self.open[attempt] = (intent, hold.and_more(more))
+        self._unwritten[attempt] = together(self._unwritten.get(attempt, ()), more.legs)
+        return True
+
+    def progress(self, attempt: str, prompt: int, completion: int) -> bool:
+        """How far it has come, in tokens. False: the log does not take it, so nothing more may be held for it."""
+        legs = self._unwritten.get(attempt, ())
+        try:
+            self._log.append(Progress(attempt, prompt, completion, legs))
+        except LogFull:
+            return False
+        self._unwritten.pop(attempt, None)
+        return True
 
     def unhold(self, hold: Hold) -> None:
         """Nothing was sent."""
@@ -109,6 +142,7 @@ class Meter:
         begun = self.open.pop(attempt, None)
         assert begun is not None, f"attempt {attempt} was never begun, or is settled twice"
         intent, hold = begun
+        self._unwritten.pop(attempt, None)
         charged = charge(intent, usage, usage_from, answered=answered, finish=finish)
         record = Settle(
             attempt=attempt,
@@ -126,6 +160,7 @@ class Meter:
             finish=finish,
             native_finish=native_finish,
             upstream_id=upstream_id,
+            fee=charged.fee,
         )
         self.settled += 1
         self.billed += charged.billed

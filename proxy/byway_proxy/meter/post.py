@@ -10,7 +10,10 @@ from typing import Protocol, Self
 
 import aiohttp
 import msgspec
+from byway_contract.records import CLOSED_EPOCH
 from byway_process.tls import ClientTls
+
+from byway_proxy.meter.log import Log
 
 ANSWER_WITHIN_S = 10.0
 MOST_ANSWER_BYTES = 1024 * 1024
@@ -108,6 +111,17 @@ def said(text: bytes) -> str:
         return msgspec.json.decode(text, type=_Told).error["message"][:500]
     except (msgspec.DecodeError, KeyError):
         return text[:200].decode(errors="replace")
+
+
+def fenced(log: Log, epoch: int) -> str:
+    """What a log is that may not write any more; it is disowned if the ledger holds it for lost."""
+    if epoch >= CLOSED_EPOCH:
+        log.disown()
+        return f"the log in {log.directory} was declared lost; the next start begins a new one"
+    return (
+        f"the log in {log.directory}, in its opening {log.epoch}, has been opened elsewhere since ({epoch}):"
+        " two proxies have copies of it; move this one away and restart"
+    )
 
 
 async def at_once_or(event: asyncio.Event, within_s: float) -> None:

@@ -8,26 +8,17 @@ import contextlib
 from pathlib import Path
 
 import msgspec
-from byway_contract.records import Legs
 
 from byway_proxy.meter import home
+from byway_proxy.meter.begun import Begun
 from byway_proxy.meter.segment import Segment
 
 NAME = "open"
 
 
-class Begun(msgspec.Struct, frozen=True, gc=False):
-    """An attempt that has not ended."""
-
-    seq: int
-    """Of its INTENT; 0 where that is deleted already."""
-    legs: Legs = ()
-    """What it holds."""
-
-
-class _Line(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+class _Line(msgspec.Struct, frozen=True, array_like=True):
     attempt: str
-    legs: Legs = ()
+    begun: Begun
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -65,14 +56,14 @@ def remembered_in(directory: Path) -> dict[str, Begun]:
 
 
 def _written(attempt: str, begun: Begun) -> str:
-    return msgspec.json.encode(_Line(attempt, begun.legs)).decode()
+    return msgspec.json.encode(_Line(attempt, begun)).decode()
 
 
 def _read(line: str) -> tuple[str, Begun]:
     if not line.startswith("["):
         return line, Begun(0)  # as an older build wrote it: the name alone
     read = _line.decode(line)
-    return read.attempt, Begun(0, read.legs)
+    return read.attempt, msgspec.structs.replace(read.begun, seq=0)
 
 
 def _remember(directory: Path, lines: list[str]) -> bool:

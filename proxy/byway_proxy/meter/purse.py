@@ -87,15 +87,6 @@ class Purse:
                 return None
         return Hold(tuple(Part(claim.line, self._set_aside(claim, now)) for claim in claims))
 
-    def extend(self, hold: Hold, claims: Sequence[Claim], now: float) -> Hold | None:
-        """More for the same attempt, in the same order of limits; or None, and nothing has changed."""
-        more = self.hold(claims, now)
-        if more is None:
-            return None
-        return Hold(
-            tuple(Part(a.line, _together(a.legs, b.legs)) for a, b in zip(hold.parts, more.parts, strict=True))
-        )
-
     def unhold(self, hold: Hold) -> None:
         """Nothing was sent."""
         for part in hold.parts:
@@ -110,7 +101,7 @@ class Purse:
         drawn: list[tuple[str, int]] = []
         for part in hold.parts:
             line = part.line
-            actual = weight(line.unit, line.budget.dearest, intent, settle)
+            actual = weight(line.unit, line.budget.dearest, intent, settle, line.budget.purpose)
             drawn += self._draw(part, actual)
             if counter := self._counters.get((line.limit, line.subject)):
                 counter.spent = min(MOST, counter.spent + actual)
@@ -306,10 +297,3 @@ class Purse:
         for key, counter in list(self._counters.items()):
             if not counter.grants and now - counter.used_at >= KNOWN_S:
                 del self._counters[key]
-
-
-def _together(one: Legs, more: Legs) -> Legs:
-    legs = dict(one)
-    for name, amount in more:
-        legs[name] = legs.get(name, 0) + amount
-    return tuple(legs.items())

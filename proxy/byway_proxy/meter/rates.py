@@ -225,14 +225,6 @@ class Rates:
 _UNUSED = Window()
 
 
-def merged(one: BudgetReport, other: BudgetReport) -> BudgetReport:
-    """Of one budget: what its Minute limits have to say, and its longer ones."""
-    refused = dict(sorted({**one.refused, **other.refused}.items(), key=lambda item: item[1])[-MOST_SUBJECTS:])
-    return BudgetReport(
-        max(one.counted, other.counted), one.used or other.used, refused, one.unpriced or other.unpriced
-    )
-
-
 def _largest(used: dict[str, int]) -> dict[str, int]:
     return dict(sorted(used.items(), key=lambda item: -item[1])[:MOST_SUBJECTS])
 

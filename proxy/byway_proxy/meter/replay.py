@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from byway_contract.records import Boot, Intent, Settle, decode, encode
+from byway_contract.records import Boot, Intent, Progress, Settle, decode, encode
 
 from byway_proxy.meter import segment as segments
+from byway_proxy.meter.begun import Begun, begun, grown
 from byway_proxy.meter.framing import frame
 from byway_proxy.meter.home import LogError
-from byway_proxy.meter.pruning import Begun, remembered_in
+from byway_proxy.meter.pruning import remembered_in
 from byway_proxy.meter.segment import Segment
 
 MOST_LOST = 1_000_000
@@ -68,7 +69,10 @@ def _take(seen: Replayed, seq: int, payload: bytes) -> None:
         case Boot():
             seen.epoch = max(seen.epoch, record.epoch)
         case Intent():
-            seen.open[record.attempt] = Begun(seq, record.legs)
+            seen.open[record.attempt] = begun(record, seq)
+        case Progress():
+            if record.attempt in seen.open:
+                seen.open[record.attempt] = grown(seen.open[record.attempt], record)
         case Settle():
             seen.open.pop(record.attempt, None)
 

@@ -18,7 +18,7 @@ from byway_contract.records import MOST_RECORDS, USAGE_PATH, Booked, Fenced, For
 from byway_process.logs import Log as ProcessLog
 
 from byway_proxy.meter.log import Log
-from byway_proxy.meter.post import NoAnswer, Post, at_once_or, said
+from byway_proxy.meter.post import NoAnswer, Post, at_once_or, fenced, said
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 # One write to the socket, and far below what the ledger accepts.
@@ -138,10 +138,7 @@ class Shipper:
                 case Gap(expected):
                     return await self._turned_back(first, expected)
                 case Fenced(epoch):
-                    raise _Stopped(
-                        f"the log in {self._log.directory}, in its opening {self._log.epoch}, has been opened"
-                        f" elsewhere since ({epoch}): two proxies have copies of it; move this one away and restart"
-                    )
+                    raise _Stopped(fenced(self._log, epoch))
                 case Forked(seq):
                     raise _Stopped(
                         f"the ledger has other records than the log in {self._log.directory} from {seq} on:"

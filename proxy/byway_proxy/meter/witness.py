@@ -4,7 +4,7 @@ That a limit was looked at is what makes its status say that it is enforced; so 
 was configured.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from byway_contract.budget import Budget
@@ -15,6 +15,7 @@ from byway_proxy.meter.denial import Denial
 RECENTLY_S = 600.0
 
 T = TypeVar("T")
+NOTHING = BudgetReport()
 
 
 class _Seen:
@@ -56,16 +57,20 @@ class Witness:
         for name in self._seen.keys() - kept:
             del self._seen[name]
 
-    def report(self) -> dict[str, BudgetReport]:
-        since = self._wall() - RECENTLY_S
+    def report(self, rates: Mapping[str, BudgetReport]) -> dict[str, BudgetReport]:
+        """`rates`: what is to be told of the same budgets' limits of a minute."""
         return {
-            name: BudgetReport(
-                counted=seen.counted,
-                refused={subject: at for subject, at in seen.refused.items() if at >= since},
-                unpriced=tuple(seen.unpriced),
-            )
-            for name, seen in self._seen.items()
+            name: _both(rates.get(name, NOTHING), self._told(self._seen[name]) if name in self._seen else NOTHING)
+            for name in sorted(rates.keys() | self._seen.keys())
         }
+
+    def _told(self, seen: _Seen) -> BudgetReport:
+        since = self._wall() - RECENTLY_S
+        return BudgetReport(
+            counted=seen.counted,
+            refused={subject: at for subject, at in seen.refused.items() if at >= since},
+            unpriced=tuple(seen.unpriced),
+        )
 
     def _of(self, budget: Budget) -> _Seen:
         name = budget.id
@@ -73,6 +78,13 @@ class Witness:
         if seen is None:
             seen = self._seen[name] = _Seen()
         return seen
+
+
+def _both(rates: BudgetReport, money: BudgetReport) -> BudgetReport:
+    """An attempt may have been counted for both."""
+    refused = rates.refused | money.refused
+    latest = sorted(refused.items(), key=lambda one: one[1])[-MOST_SUBJECTS:]
+    return BudgetReport(max(rates.counted, money.counted), rates.used, dict(latest), money.unpriced)
 
 
 def _keep(kept: dict[str, T], name: str, what: T) -> None:

@@ -171,6 +171,24 @@ def test_a_log_opened_anew_gets_nothing_of_its_past_and_its_past_may_ask_no_more
     tell(story)
 
 
+def test_what_a_log_held_whose_machine_lost_power_is_charged_and_the_log_goes_on(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        await store.rule(limits(limit(10 * COST)), NOON)
+        one = await given(store, ask(1, need=3 * COST))
+        await store.book(batch(1, *attempt("a", (one.grant, COST)), epoch=2), NOON)
+        for stranded in (1, 0):
+            assert await store.hello(Hello("s-1", 2, 2, unsure=True), NOON) == Welcome(2, stranded=stranded)
+        now = await counter(store)
+        assert (now.spent, now.reserved, now.stranded) == (COST, 0, 2 * COST)
+        await given(store, ask(1, epoch=2, need=COST))
+        assert await store.hello(Hello("s-1", 3, 2, unsure=True), NOON) == Welcome(3, stranded=1)
+        assert (await counter(store)).stranded == 3 * COST
+        lost = (await store.close_source(Closing("s-1", "node gone"), NOON)).unaccounted
+        assert [(row.amount, row.limit) for row in lost] == [(3 * COST, TEAM)]
+
+    tell(story)
+
+
 def test_what_a_lost_log_held_is_charged_and_said(tell: Telling) -> None:
     async def story(store: Store) -> None:
         await store.rule(limits(limit(1000)), NOON)

@@ -245,10 +245,10 @@ def ending_of(choice: Fields) -> Ending:
     return _ending(native) if native else NO_ENDING
 
 
-def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> bytes:
-    """The `usage` object. `cost` is what the caller is billed; None is an endpoint without a price."""
+def usage_bytes(usage: Usage, cost: Cost | None, paid_for: int, byok: bool) -> bytes:
+    """The `usage` object. `paid_for` is what is billed, and the fee. `cost` None is an endpoint without a price."""
     parts = cost or _NOTHING
-    paid = _dollars(billed)
+    paid = _dollars(paid_for)
     return (
         b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d'
         b',"cost":%s,"is_byok":%s'
@@ -262,7 +262,7 @@ def usage_bytes(usage: Usage, cost: Cost | None, billed: int, byok: bool) -> byt
         usage.cached, usage.cache_write, usage.audio_prompt, _if_any(b"image", usage.image_prompt),
         usage.reasoning,
         _if_any(b"audio", usage.audio_completion) + _if_any(b"image", usage.image_completion),
-        (paid if parts.total == billed else _dollars(parts.total)) if cost else b"null",
+        (paid if parts.total == paid_for else _dollars(parts.total)) if cost else b"null",
         _dollars(parts.prompt), _dollars(parts.completion),
     )  # fmt: skip
 

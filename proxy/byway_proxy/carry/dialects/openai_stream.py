@@ -100,6 +100,12 @@ class Stream:
         choice = b'{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":null}'
         return self._opening() + b',"error":' + error + b',"choices":[' + choice + b"]}\n\n"
 
+    def shortened(self, native: str) -> bytes:
+        """The last chunk of an answer that we end before its provider does."""
+        self.finish, self.native_finish = "length", native
+        choice = b'{"index":0,"delta":{},"finish_reason":"length","native_finish_reason":%s}' % _encode(native)
+        return self._opening() + b',"choices":[' + choice + b"]}\n\n"
+
     def extra_event(self, field: bytes) -> bytes:
         """A chunk without choices, for what our API adds beside the answer."""
         return self._opening() + b',"choices":[],' + field + b"}\n\n"
