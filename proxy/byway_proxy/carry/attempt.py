@@ -150,7 +150,8 @@ class Attempt:
             return Refused("ledger" if got.reason == "ledger" else "budget", sent=False, denial=got)
         self._hold = got if self._hold is None else Hold((*got.parts, *self._hold.parts))
         if self._plan.follows:
-            means, prompt = self._means, self._job.request.size // 4
+            means, endpoint = self._means, self.candidate.endpoint_id
+            prompt = means.meter.estimates.usage(endpoint, self._asked(), 0, streamed=True).prompt
             self.following = Following(
                 self._intent.attempt, self._plan, prompt, means.meter, means.asking, means.deadlines, means.now
             )
@@ -240,10 +241,10 @@ class Attempt:
 
     def _within(self, usage: Usage) -> Usage:
         """A provider that says nothing is taken to have kept to what it was allowed, and so was set aside."""
-        worst = self._plan.worst
-        if not self._plan.claims or self._plan.follows:
+        planned = self._plan
+        if not planned.claims:
             return usage
-        return Usage(min(usage.prompt, worst.prompt), min(usage.completion, worst.completion))
+        return Usage(min(usage.prompt, planned.worst.prompt), min(usage.completion, planned.most))
 
     def _learn(self, usage: Usage) -> None:
         request, stream = self._job.request, self.stream

@@ -53,9 +53,11 @@ async def tell(folder: Path, wish: Wish) -> Story:
             await asyncio.sleep(began + wish.seconds - time.monotonic())
         finally:
             stop.set()
-            await loading
-            ended.set()
-            await looking
+            try:
+                await loading
+            finally:
+                ended.set()
+                await looking
         await asyncio.to_thread(until, lambda: shipped(made), 60)
         assert await asyncio.to_thread(made.stop, 60) == 0, made.said()[-2000:]
         story.rows, story.counters = rows(made), counters(made)
