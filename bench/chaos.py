@@ -24,18 +24,25 @@ KILLS, ROUND_S = 100, 30.0
 def main(kills: int, seed: int) -> int:
     figures = Figures()
     print(f"{kills} kills in rounds of {ROUND_S:g} s, from seed {seed}", flush=True)
-    while not figures.seconds or figures.kills.total() < kills:
-        before = len(figures.differences)
-        with tempfile.TemporaryDirectory() as folder:
-            figures.add(asyncio.run(tell(Path(folder), Wish(ROUND_S, seed, kills=kills > 0))))
-        new = figures.differences[before:]
-        print(f"seed {seed}: {figures.kills.total()} kills, {len(new) or 'no'} differences", flush=True)
-        for line in new[:10]:
-            print(f"    {line[:600]}", flush=True)
-        seed += 1
-    print(figures.table())
-    print(f"{len(figures.differences) or 'no'} differences")
+    try:
+        while not figures.seconds or figures.kills.total() < kills:
+            _round(figures, Wish(ROUND_S, seed, kills=kills > 0))
+            seed += 1
+    finally:
+        if figures.seconds:
+            print(figures.table())
+            print(f"{len(figures.differences) or 'no'} differences", flush=True)
     return 1 if figures.differences or figures.overspent else 0
+
+
+def _round(figures: Figures, wish: Wish) -> None:
+    before = len(figures.differences)
+    with tempfile.TemporaryDirectory() as folder:
+        figures.add(asyncio.run(tell(Path(folder), wish)))
+    new = figures.differences[before:]
+    print(f"seed {wish.seed}: {figures.kills.total()} kills, {len(new) or 'no'} differences", flush=True)
+    for line in new[:10]:
+        print(f"    {line[:600]}", flush=True)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,44 @@ def test_ten_proxies_and_a_thousand_requests_at_once_never_spend_more_than_a_bud
     told(story)
 
 
+def test_a_budget_that_is_all_in_flight_is_402_also_where_a_second_endpoint_could_answer(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            FakeProvider(always=Reply(kind="hold_before_head")) as a,
+            FakeProvider() as b,
+            held(tmp_path, one_route(a, b), budget(line(500_000)), wait_s=0.2) as (proxy, _),
+        ):
+            first = asyncio.create_task(proxy.ask(max_tokens=100))
+            await a.until(lambda: a.holding == 1)
+            refused = await proxy.ask(max_tokens=100)
+            assert refused.status == 402, refused.body
+            assert refused.json["error"]["metadata"]["reason"] == "in_flight_budget_exhausted"
+            a.release()
+            assert (await first).status == 200
+            assert not b.served
+
+    told(story)
+
+
+def test_who_has_waited_for_one_budget_may_still_be_served_by_another(tmp_path: Path) -> None:
+    async def story() -> None:
+        full = budget(line(500_000), name="full", match=Match(accounts=("default/a",)))
+        other = budget(line(NANO), name="other", match=Match(accounts=("default/b",)))
+        async with (
+            FakeProvider(always=Reply(kind="hold_before_head")) as a,
+            FakeProvider() as b,
+            held(tmp_path, one_route(a, b), full, other, wait_s=0.2) as (proxy, _),
+        ):
+            first = asyncio.create_task(proxy.ask(max_tokens=100))
+            await a.until(lambda: a.holding == 1)
+            answer = await proxy.ask(max_tokens=100)
+            assert (answer.status, answer.json.get("provider")) == (200, "Provider B")
+            a.release()
+            assert (await first).status == 200
+
+    told(story)
+
+
 def test_what_was_not_needed_can_be_spent_by_others_at_once(tmp_path: Path) -> None:
     """Each holds far more than it costs, so only what comes back makes the budget usable."""
 

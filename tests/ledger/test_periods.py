@@ -1,5 +1,6 @@
 """Windows of time, in any zone, over every change of its clocks."""
 
+import math
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -118,3 +119,9 @@ def test_a_time_zone_that_is_none_is_named() -> None:
         window("Day", "Europe/Bielefeld", 0.0)
     with pytest.raises(ValueError, match="no time zone"):
         window("Day", "../../etc/passwd", 0.0)
+
+
+def test_a_days_last_instant_is_in_its_own_window() -> None:
+    midnight = datetime(2026, 11, 17, tzinfo=UTC).timestamp()
+    around = window("Day", "UTC", math.nextafter(midnight, 0.0))
+    assert (around.start, around.end) == (midnight - 86_400, midnight)

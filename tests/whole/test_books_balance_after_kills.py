@@ -28,6 +28,7 @@ def test_books_and_budgets_balance_after_kills_and_stops_of_every_process(tmp_pa
     assert (figures.lost, figures.twice, figures.mismatched, figures.overspent) == (0, 0, 0, 0)
     assert set(figures.kills) == {"proxy", "ledger", "operator"}
     assert abs(figures.error) <= 0.005
+    assert figures.phantoms <= 0.01 * len(story.seen)
     assert figures.exact > 100
 
 

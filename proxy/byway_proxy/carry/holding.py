@@ -13,6 +13,9 @@ from byway_proxy.meter.held import Claim, Hold
 from byway_proxy.meter.waiting import Short
 from byway_proxy.meter.witness import Witness
 
+ANSWER_S = 0.5
+"""A ledger that answers has answered by then."""
+
 
 class Holding:
     """Of one request."""
@@ -33,9 +36,7 @@ class Holding:
         return held
 
     async def hold(self, plan: Plan, endpoint: str) -> Hold | Denial:
-        if self._until is None:
-            self._until = self._now() + self._asking.wait_s
-        got = await self._asking.hold(plan.claims, self._until)
+        got = await self._asking.hold(plan.claims, self._ends_at())
         if isinstance(got, Hold):
             self._witness.counted(plan.bound.budgets)
             return got
@@ -48,12 +49,17 @@ class Holding:
         """None: it is used up. Where nobody can say, the run is free: an outage of ours costs no caller a fee."""
         got: Hold | Short | None = self._asking.at_once((claim,))
         if got is None:
-            if self._until is None:
-                self._until = self._now() + self._asking.wait_s
-            got = await self._asking.hold((claim,), self._until)
+            got = await self._asking.hold((claim,), self._ends_at())
         if isinstance(got, Hold):
             return got
         return Hold(()) if got.denied is None or got.denied.reason == "unknown" else None
+
+    def _ends_at(self) -> float:
+        now = self._now()
+        if self._until is None:
+            self._until = now + self._asking.wait_s
+        # Another candidate may be bound by another budget: the ledger is heard of each, however long was waited.
+        return max(self._until, now + min(ANSWER_S, self._asking.wait_s))
 
     def _refused(self, why: Denial) -> Denial:
         self._witness.refused(why)

@@ -36,6 +36,8 @@ class Figures:
     looks: int = 0
     refused: int = 0
     early: int = 0
+    phantoms: int = 0
+    """Told that the ledger does not answer, and nothing had happened to it."""
     extra: int = 0
     differences: list[str] = field(default_factory=list)
 
@@ -50,6 +52,7 @@ class Figures:
         self.overspent += money.overspent(story)
         told = money.short(story)
         self.refused, self.early = self.refused + told["refused"], self.early + told["early"]
+        self.phantoms += sum(map(money.phantom(story), story.seen))
         self.extra += sum(one["extra"] for one in story.counters if one["limit_id"].startswith(money.PLATFORM))
         self._join(story)
         self.differences += compare.compare(story) + money.differences(story)
@@ -91,6 +94,7 @@ class Figures:
             f"exact rows       {self.exact:,} with the provider's usage: {self.mismatched} mismatched",
             f"overspend        ${self.overspent / NANO:.9f} beyond any limit; {self.looks:,} looks at counters",
             f"refused          {self.refused:,}, of these {self.early} with more than 2 % left",
+            f"unavailable      {self.clients['unavailable']:,}, of these {self.phantoms} while the ledger was well",
             f"charged on top   ${self.extra / NANO:.6f} for crashes: what they held",
             f"total error      {self.error:+.3%} of what the providers bill, but for crashes; in its parts:",
             *(f"    {kind:<13}{_part(part)}" for kind, part in sorted(self.parts.items())),

@@ -8,7 +8,7 @@ Three sums that have to agree, and one that must stay under every limit:
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from builders.chaos.story import Seen, Story
 PLATFORM = "default/platform"
 MOST_HELD = (len(PROMPT) + 1000) * INPUT + MOST_OUTPUT * OUTPUT
 """More than any attempt holds."""
+RECOVERS_S = 10.0
+"""The ledger is started again, and proxies find it."""
 Named = tuple[str, str]
 """A budget, and whose counter."""
 
@@ -109,6 +111,16 @@ def short(story: Story) -> dict[str, int]:
     """Those refused, and how many of them had more than 2 % of their limit left, as rows and counters tell it."""
     refused = [seen for seen in story.seen if seen.how == "refused"]
     return {"refused": len(refused), "early": sum(_left(story, seen) > 0.02 for seen in refused)}
+
+
+def phantom(story: Story) -> Callable[[Seen], bool]:
+    """Whether somebody was told that the ledger does not answer, and nothing had happened to it for a while."""
+    blows = [*story.deaths("ledger", "kill"), *story.deaths("ledger", "stop")]
+
+    def found(seen: Seen) -> bool:
+        return seen.how == "unavailable" and not any(seen.began - RECOVERS_S <= at <= seen.ended for at in blows)
+
+    return found
 
 
 def _left(story: Story, seen: Seen) -> float:
