@@ -71,6 +71,9 @@ class Server:
         await self._obey("CREATE SCHEMA byway AUTHORIZATION byway")
         return self.url.replace(f"//{_USER}@", "//byway@") + "&search_path=byway"
 
+    async def change_password(self, password: str) -> None:
+        await self._obey(f"ALTER ROLE byway PASSWORD '{password}'")
+
     async def _obey(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.url)
         try:

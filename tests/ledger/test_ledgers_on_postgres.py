@@ -11,10 +11,11 @@ from aiohttp import ClientSession, UnixConnector
 from builders import postgres
 from builders.tls_ledger import House, pods_token
 from byway_contract.grants import GRANTS_PATH, Denied, Limited, Want
-from byway_ledger.app import Settings, serve
-from byway_ledger.stores.postgres import opened, without_password
+from byway_ledger.app import Settings, serve, settings_from
+from byway_ledger.stores.postgres import Postgres, opened, without_password
 from byway_ledger.stores.store import Done, StoreError
 from byway_process.logs import Log
+from byway_process.settings import SettingsError
 from fakes.grants import NOON, TEAM, ask, asked, counter, denied, limit, limits, names
 from fakes.usage import COST, batch, intent, settle, until
 
@@ -184,6 +185,51 @@ def test_the_password_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.Monk
             await opened(url)
 
     asyncio.run(story())
+
+
+def test_a_password_that_was_changed_is_read_anew_and_the_file_may_be_of_any_mode(tmp_path: Path) -> None:
+    """A Secret's files are readable by a group, which PGPASSFILE forbids."""
+    server, path = postgres.server(), tmp_path / "password"
+    path.write_text("first\n")
+    path.chmod(0o440)
+
+    async def story() -> None:
+        url = await server.with_password("first")
+        store = await opened(url, password_file=path)
+        await server.change_password("second")
+        path.write_text("second")
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(10):
+            while not await _alive(store):
+                await asyncio.sleep(0.02)
+        for wrong, why in (("", "is empty"), ("third", "password authentication failed")):
+            path.write_text(wrong)
+            with pytest.raises(StoreError, match=why) as refused:
+                await opened(url, password_file=path)
+            assert "third" not in str(refused.value)
+        path.unlink()
+        with pytest.raises(StoreError, match="BYWAY_DATABASE_PASSWORD_FILE: .* cannot be read"):
+            await opened(url, password_file=path)
+        # What was open goes on.
+        await store.alive()
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_a_password_for_a_file_is_refused() -> None:
+    settings = {"BYWAY_DATABASE": "books.db", "BYWAY_SOCKET": "s", "BYWAY_DATABASE_PASSWORD_FILE": "p"}
+    with pytest.raises(SettingsError, match="asks nobody for a password"):
+        settings_from(settings)
+
+
+async def _alive(store: Postgres) -> bool:
+    try:
+        await store.alive()
+    except StoreError:
+        return False
+    return True
 
 
 def test_books_of_a_newer_ledger_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
