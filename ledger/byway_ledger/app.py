@@ -29,8 +29,8 @@ class Settings(msgspec.Struct, frozen=True):
     database: str
     """File of the SQLite books; or `postgresql://user@host/name`, its password in one of two files."""
     database_password_file: str = ""
-    """File with PostgreSQL's password and nothing else, read anew for each connection; instead of `PGPASSFILE`, which
-    must be of mode 0600 and so cannot come from a Kubernetes Secret."""
+    """File with PostgreSQL's password and nothing else, read anew for each connection; instead of
+    `PGPASSFILE`, which must be of mode 0600 and so cannot come from a Kubernetes Secret."""
     socket: str = ""
     """Unix socket to listen on; only this user may connect."""
     listen: str = ""

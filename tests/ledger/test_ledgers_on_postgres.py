@@ -201,7 +201,7 @@ def test_a_password_that_was_changed_is_read_anew_and_the_file_may_be_of_any_mod
         await asyncio.to_thread(server.stop)
         await asyncio.to_thread(server.start)
         async with asyncio.timeout(10):
-            while not await _alive(store):
+            while not await _alive(store):  # noqa: ASYNC110 - a process that tells nobody
                 await asyncio.sleep(0.02)
         for wrong, why in (("", "is empty"), ("third", "password authentication failed")):
             path.write_text(wrong)
@@ -209,7 +209,7 @@ def test_a_password_that_was_changed_is_read_anew_and_the_file_may_be_of_any_mod
                 await opened(url, password_file=path)
             assert "third" not in str(refused.value)
         path.unlink()
-        with pytest.raises(StoreError, match="BYWAY_DATABASE_PASSWORD_FILE: .* cannot be read"):
+        with pytest.raises(StoreError, match=r"BYWAY_DATABASE_PASSWORD_FILE: .* cannot be read"):
             await opened(url, password_file=path)
         # What was open goes on.
         await store.alive()

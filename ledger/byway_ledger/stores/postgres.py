@@ -178,9 +178,7 @@ def _kept(name: str) -> Script[str | None]:
     return str(rows[0][0]) if rows else None
 
 
-async def opened(
-    database: str, *, answer_within_s: float = 10.0, password_file: Path | None = None
-) -> Postgres:
+async def opened(database: str, *, answer_within_s: float = 10.0, password_file: Path | None = None) -> Postgres:
     """`database` is a URL, its password better in `password_file` or PGPASSFILE. Raises StoreError."""
     name = without_password(database)
     try:
