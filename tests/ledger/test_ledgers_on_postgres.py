@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +134,37 @@ def test_a_database_that_crashes_under_load_loses_nothing_that_was_answered() ->
         await store.close()
 
     asyncio.run(story())
+
+
+def test_a_connection_that_the_database_ends_at_any_moment_is_an_error_of_the_store() -> None:
+    """Anything else would end whatever of the ledger met it."""
+    server = postgres.server()
+    url = server.fresh()
+
+    async def story() -> None:
+        store, told = await opened(url), 0
+        await store.rule(limits(limit(10**12)), NOON)
+
+        async def work(source: str) -> None:
+            nonlocal told
+            asks = itertools.count(1)
+            while told < 400:
+                n = next(asks)
+                try:
+                    await store.ask(ask(n, need=7, source=source, done=n - 1), NOON, "", names())
+                except StoreError:
+                    told += 1
+
+        working = asyncio.gather(*(work(f"s-{n}") for n in range(8)))
+        async with server.connected() as others:
+            while not working.done():
+                await others.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'byway-ledger'"
+                )
+        await working
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
 
 
 def test_a_ledger_whose_database_is_away_says_so_and_goes_on_when_it_is_back(tmp_path: Path) -> None:

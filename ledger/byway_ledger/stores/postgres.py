@@ -41,7 +41,8 @@ _COUNTING, _MIGRATING = 0x62797761790001, 0x62797761790002
 
 _FULL = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
 _IN_THE_WAY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# The third is what asyncpg raises when a transaction is to be rolled back on a connection just cut by the server.
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 def is_postgres(database: str) -> bool:
