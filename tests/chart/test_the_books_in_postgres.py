@@ -1,7 +1,10 @@
 """With PostgreSQL the chart runs several ledgers and no volume; what would do nothing is refused."""
 
+from pathlib import Path
+
 import pytest
-from builders.helm import HelmError, Object, of_kind, pods, render
+import yaml
+from builders.helm import CHART, ROOT, HelmError, Object, helm, of_kind, pods, render
 
 URL = "ledger.postgresql.url=postgresql://byway@db-rw.data/byway"
 SECRETS = ("ledger.postgresql.existingSecret=db-app", "ledger.postgresql.caSecret=db-ca")
@@ -92,6 +95,17 @@ def test_where_the_database_is_can_be_said() -> None:
 def test_what_would_do_nothing_is_refused(values: tuple[str, ...], why: str) -> None:
     with pytest.raises(HelmError, match=why):
         render(*values)
+
+
+def test_the_values_in_the_guide_are_taken(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/install.md").read_text().partition("## The books in PostgreSQL")[2]
+    values = tmp_path / "values.yaml"
+    values.write_text(guide.partition("```yml\n")[2].partition("```")[0])
+    text = helm("template", "byway", str(CHART), "--namespace", "platform", "--values", str(values))
+    ledger = _ledger([document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document])
+    assert ledger["spec"]["replicas"] == 2
+    volumes = ledger["spec"]["template"]["spec"]["volumes"]
+    assert {"byway-postgres", "byway-postgres-ca"} <= {volume["secret"]["secretName"] for volume in volumes}
 
 
 def _ledger(objects: list[Object]) -> Object:
