@@ -27,7 +27,10 @@ from byway_ledger.stores.store import Store
 
 class Settings(msgspec.Struct, frozen=True):
     database: str
-    """File of the SQLite books; or `postgresql://user@host/name`, with the password in the file of `PGPASSFILE`."""
+    """File of the SQLite books; or `postgresql://user@host/name`, its password in one of two files."""
+    database_password_file: str = ""
+    """File with PostgreSQL's password and nothing else, read anew for each connection; instead of
+    `PGPASSFILE`, which must be of mode 0600 and so cannot come from a Kubernetes Secret."""
     socket: str = ""
     """Unix socket to listen on; only this user may connect."""
     listen: str = ""
@@ -68,6 +71,11 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         _check_door(settings)
     if settings.admin:
         address_of("BYWAY_ADMIN", settings.admin)
+    if settings.database_password_file and not is_postgres(settings.database):
+        raise SettingsError(
+            f"BYWAY_DATABASE_PASSWORD_FILE: {settings.database} is a file, and asks nobody for a password; want"
+            " BYWAY_DATABASE=postgresql://user@host/name with it"
+        )
     if not LEAST_DAYS <= settings.keep_days <= MOST_DAYS:
         raise SettingsError(
             f"BYWAY_KEEP_DAYS: want {LEAST_DAYS} to {MOST_DAYS}, not {settings.keep_days}; a month's limit, and the"
@@ -120,7 +128,10 @@ async def serve(settings: Settings, log: Log, stop: asyncio.Event, look_every_s:
 
 async def _store(settings: Settings) -> Store:
     if is_postgres(settings.database):
-        return await opened(settings.database, answer_within_s=settings.answer_within_s)
+        password_file = Path(settings.database_password_file) if settings.database_password_file else None
+        return await opened(
+            settings.database, answer_within_s=settings.answer_within_s, password_file=password_file
+        )
     return SQLite(Path(settings.database), answer_within_s=settings.answer_within_s)
 
 

@@ -10,9 +10,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -71,13 +73,21 @@ class Server:
         await self._obey("CREATE SCHEMA byway AUTHORIZATION byway")
         return self.url.replace(f"//{_USER}@", "//byway@") + "&search_path=byway"
 
-    async def _obey(self, *statements: str) -> None:
+    async def change_password(self, password: str) -> None:
+        await self._obey(f"ALTER ROLE byway PASSWORD '{password}'")
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Any]:
         connection = await asyncpg.connect(self.url)
         try:
-            for statement in statements:
-                await connection.execute(statement)
+            yield connection
         finally:
             await connection.close()
+
+    async def _obey(self, *statements: str) -> None:
+        async with self.connected() as connection:
+            for statement in statements:
+                await connection.execute(statement)
 
     def _run(self, program: str, *arguments: str) -> None:
         become: Callable[[], None] | None = None

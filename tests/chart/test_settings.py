@@ -22,6 +22,7 @@ ALL = (
     "proxy.egressProxy.existingSecret=egress",
     "proxy.valkey.existingSecret=valkey",
 )
+IN_POSTGRES = ("ledger.postgresql.url=postgresql://byway@db/byway", "ledger.postgresql.existingSecret=db-app")
 MODULES = {
     "operator": "byway_operator.cluster_app",
     "proxy": "byway_proxy.settings",
@@ -31,7 +32,9 @@ MODULES = {
 FROM_THE_POD = {"BYWAY_EGRESS_PROXY": "http://egress.test:3128", "BYWAY_VALKEY": "valkey://valkey.test:6379"}
 
 
-@pytest.mark.parametrize("values", [(), ALL, ("bindAddress=::",)], ids=["default", "all", "ipv6"])
+@pytest.mark.parametrize(
+    "values", [(), ALL, ("bindAddress=::",), IN_POSTGRES], ids=["default", "all", "ipv6", "postgresql"]
+)
 @pytest.mark.parametrize("room", MODULES)
 def test_a_process_takes_the_settings_that_the_chart_gives_it(room: str, values: tuple[str, ...]) -> None:
     read: Callable[[dict[str, str]], object] = _module(room).settings_from

@@ -49,6 +49,14 @@ WAYS = {
         "proxy.podDisruptionBudget.enabled=false",
     ),
     "all-on": ALL_ON,
+    "postgresql": ("ledger.postgresql.url=postgresql://byway@db/byway",),
+    "ledgers-side-by-side": (
+        "ledger.replicas=3",
+        "ledger.postgresql.url=postgresql://byway@db-0.data:5433/byway?sslmode=require",
+        "ledger.postgresql.existingSecret=db-app",
+        "ledger.postgresql.caSecret=db-ca",
+        "networkPolicy.postgresqlTo[0].namespaceSelector.matchLabels.name=data",
+    ),
 }
 # Nobody's schema is at hand for these; their fields are few and written out in the templates.
 FOREIGN = frozenset({"Certificate", "Issuer", "PodMonitor", "ServiceMonitor"})
@@ -78,7 +86,8 @@ def test_helm_finds_nothing_to_say(chart: str) -> None:
         "watchNamespace={a}",
         "proxy.service.prot=80",
         "ledger.persistence.keeep=true",
-        "ledger.replicas=2",
+        "ledger.postgresql.uri=postgresql://byway@db/byway",
+        "networkPolicy.postgresTo[0].podSelector.matchLabels.app=db",
         "networkPolicy.providers.cidr={10.0.0.0/8}",
         "proxy.serviceAccount.nam=x",
         "proxy.extraEnv[0].name=A,proxy.extraEnv[0].vlaue=b",
@@ -102,6 +111,10 @@ def test_a_typo_is_refused_with_its_name(typo: str) -> None:
         "proxy.image.digest=latest",
         "anonymousNamespace=No_Name",
         "watchNamespaces={a,a}",
+        "ledger.replicas=0",
+        "ledger.postgresql.url=db",
+        "ledger.postgresql.url=postgresql://byway:secret@db/byway",
+        "ledger.postgresql.url=postgresql://byway@db/byway?password=secret",
     ],
 )
 def test_a_value_that_cannot_be_is_refused(wrong: str) -> None:
@@ -155,6 +168,9 @@ def test_the_notes_say_what_to_do_next() -> None:
     assert "http://byway-proxy.platform:8000/v1" in _notes("proxy.service.port=8000")
     assert "helm uninstall" in notes
     assert "helm uninstall" not in _notes("ledger.persistence.keep=true")
+    in_postgres = _notes("ledger.postgresql.url=postgresql://byway@db/byway", "ledger.persistence.enabled=false")
+    assert "PostgreSQL, and stay there" in in_postgres
+    assert "WARNING" not in in_postgres
 
 
 def _notes(*values: str) -> str:

@@ -21,8 +21,13 @@ def _helm() -> None:
         (),
         ("watchNamespaces={default}",),
         ("serviceMonitor.enabled=true", "podMonitor.enabled=false", "bindAddress=::"),
+        (
+            "ledger.replicas=2",
+            "ledger.postgresql.url=postgresql://byway@db/byway",
+            "ledger.postgresql.existingSecret=db",
+        ),
     ],
-    ids=["default", "namespaced", "more"],
+    ids=["default", "namespaced", "more", "postgresql"],
 )
 def test_the_server_takes_every_object_as_it_is(plane: ControlPlane, values: tuple[str, ...]) -> None:
     namespace = plane.namespace({"pod-security.kubernetes.io/enforce": "restricted"})

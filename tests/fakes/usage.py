@@ -89,15 +89,16 @@ async def ledger_at(folder: Path) -> AsyncIterator[str]:
 class LedgerProcess:
     """`python -m byway_ledger` on a unix socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "") -> None:
         self.folder, self.socket = folder, folder / "ledger.sock"
+        self._database = database or str(folder / "books.sqlite")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "LedgerProcess":
         self.socket.unlink(missing_ok=True)
         environment = {
             "PATH": os.environ.get("PATH", ""),
-            "BYWAY_DATABASE": str(self.folder / "books.sqlite"),
+            "BYWAY_DATABASE": self._database,
             "BYWAY_SOCKET": str(self.socket),
         }
         with open(self.folder / "ledger.err", "ab") as errors:
@@ -121,8 +122,8 @@ class LedgerProcess:
 
 
 @contextlib.contextmanager
-def ledger_process(folder: Path) -> Iterator[LedgerProcess]:
-    ledger = LedgerProcess(folder).start()
+def ledger_process(folder: Path, database: str = "") -> Iterator[LedgerProcess]:
+    ledger = LedgerProcess(folder, database).start()
     try:
         yield ledger
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from aiohttp import ClientSession, UnixConnector
 from builders import postgres
 from builders.tls_ledger import House, pods_token
 from byway_contract.grants import GRANTS_PATH, Denied, Limited, Want
-from byway_ledger.app import Settings, serve
-from byway_ledger.stores.postgres import opened, without_password
+from byway_ledger.app import Settings, serve, settings_from
+from byway_ledger.stores.postgres import Postgres, opened, without_password
 from byway_ledger.stores.store import Done, StoreError
 from byway_process.logs import Log
+from byway_process.settings import SettingsError
 from fakes.grants import NOON, TEAM, ask, asked, counter, denied, limit, limits, names
 from fakes.usage import COST, batch, intent, settle, until
 
@@ -134,6 +136,37 @@ def test_a_database_that_crashes_under_load_loses_nothing_that_was_answered() ->
     asyncio.run(story())
 
 
+def test_a_connection_that_the_database_ends_at_any_moment_is_an_error_of_the_store() -> None:
+    """Anything else would end whatever of the ledger met it."""
+    server = postgres.server()
+    url = server.fresh()
+
+    async def story() -> None:
+        store, told = await opened(url), 0
+        await store.rule(limits(limit(10**12)), NOON)
+
+        async def work(source: str) -> None:
+            nonlocal told
+            asks = itertools.count(1)
+            while told < 400:
+                n = next(asks)
+                try:
+                    await store.ask(ask(n, need=7, source=source, done=n - 1), NOON, "", names())
+                except StoreError:
+                    told += 1
+
+        working = asyncio.gather(*(work(f"s-{n}") for n in range(8)))
+        async with server.connected() as others:
+            while not working.done():
+                await others.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'byway-ledger'"
+                )
+        await working
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+
 def test_a_ledger_whose_database_is_away_says_so_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     server = postgres.server()
     said, path = io.StringIO(), tmp_path / "ledger.sock"
@@ -184,6 +217,51 @@ def test_the_password_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.Monk
             await opened(url)
 
     asyncio.run(story())
+
+
+def test_a_password_that_was_changed_is_read_anew_and_the_file_may_be_of_any_mode(tmp_path: Path) -> None:
+    """A Secret's files are readable by a group, which PGPASSFILE forbids."""
+    server, path = postgres.server(), tmp_path / "password"
+    path.write_text("first\n")
+    path.chmod(0o440)
+
+    async def story() -> None:
+        url = await server.with_password("first")
+        store = await opened(url, password_file=path)
+        await server.change_password("second")
+        path.write_text("second")
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(10):
+            while not await _alive(store):  # noqa: ASYNC110 - a process that tells nobody
+                await asyncio.sleep(0.02)
+        for wrong, why in (("", "is empty"), ("third", "password authentication failed")):
+            path.write_text(wrong)
+            with pytest.raises(StoreError, match=why) as refused:
+                await opened(url, password_file=path)
+            assert "third" not in str(refused.value)
+        path.unlink()
+        with pytest.raises(StoreError, match=r"BYWAY_DATABASE_PASSWORD_FILE: .* cannot be read"):
+            await opened(url, password_file=path)
+        # What was open goes on.
+        await store.alive()
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_a_password_for_a_file_is_refused() -> None:
+    settings = {"BYWAY_DATABASE": "books.db", "BYWAY_SOCKET": "s", "BYWAY_DATABASE_PASSWORD_FILE": "p"}
+    with pytest.raises(SettingsError, match="asks nobody for a password"):
+        settings_from(settings)
+
+
+async def _alive(store: Postgres) -> bool:
+    try:
+        await store.alive()
+    except StoreError:
+        return False
+    return True
 
 
 def test_books_of_a_newer_ledger_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

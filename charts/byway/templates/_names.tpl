@@ -75,3 +75,23 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "byway.bind" -}}
 {{- if contains ":" .root.Values.bindAddress }}[{{ .root.Values.bindAddress }}]{{ else }}{{ .root.Values.bindAddress }}{{ end }}:{{ .port }}
 {{- end }}
+
+{{/* Whether the books are in PostgreSQL: "yes" or nothing. */}}
+{{- define "byway.postgresql" -}}
+{{- $ledger := .Values.ledger }}
+{{- if $ledger.postgresql.url }}
+{{- if $ledger.persistence.existingClaim }}
+{{- fail "ledger.persistence.existingClaim: with ledger.postgresql.url the books are in PostgreSQL, and no volume is used; leave out one of the two" }}
+{{- end -}}
+yes
+{{- else if gt (int $ledger.replicas) 1 }}
+{{- fail (printf "ledger.replicas: %d is too many, because the books are one file on one volume; say ledger.postgresql.url, or 1" (int $ledger.replicas)) }}
+{{- else if or $ledger.postgresql.existingSecret $ledger.postgresql.caSecret }}
+{{- fail "ledger.postgresql.url: say where PostgreSQL is, as in postgresql://byway@host/byway; a Secret of it alone does nothing" }}
+{{- end }}
+{{- end }}
+
+{{/* That of the URL's first host; what stands behind a Service may listen elsewhere, and is named in networkPolicy. */}}
+{{- define "byway.postgresql.port" -}}
+{{- regexFind "@[^/?]*" .Values.ledger.postgresql.url | regexFind ":[0-9]+(,|$)" | trimPrefix ":" | trimSuffix "," | default "5432" }}
+{{- end }}

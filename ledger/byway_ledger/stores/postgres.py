@@ -7,6 +7,7 @@ the server's default is: a proxy forgets what is booked. A transaction that met 
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -40,7 +41,8 @@ _COUNTING, _MIGRATING = 0x62797761790001, 0x62797761790002
 
 _FULL = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
 _IN_THE_WAY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# The third is what asyncpg raises when a transaction is to be rolled back on a connection just cut by the server.
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 def is_postgres(database: str) -> bool:
@@ -177,12 +179,13 @@ def _kept(name: str) -> Script[str | None]:
     return str(rows[0][0]) if rows else None
 
 
-async def opened(database: str, *, answer_within_s: float = 10.0) -> Postgres:
-    """`database` is a URL, its password better in PGPASSFILE. Raises StoreError."""
+async def opened(database: str, *, answer_within_s: float = 10.0, password_file: Path | None = None) -> Postgres:
+    """`database` is a URL, its password better in `password_file` or PGPASSFILE. Raises StoreError."""
     name = without_password(database)
     try:
         pool = await asyncpg.create_pool(
             database,
+            password=None if password_file is None else lambda: _password(password_file),
             min_size=1,
             max_size=MOST_CONNECTIONS,
             timeout=CONNECT_WITHIN_S,
@@ -197,6 +200,17 @@ async def opened(database: str, *, answer_within_s: float = 10.0) -> Postgres:
     except (*_ERRORS, ValueError) as error:
         raise _ours(error, name) from error
     return Postgres(pool, name, answer_within_s)
+
+
+def _password(path: Path) -> str:
+    """Asked for with each connection, so that a Secret that changed needs no restart. Raises StoreError."""
+    try:
+        said = path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"BYWAY_DATABASE_PASSWORD_FILE: {path} cannot be read: {error}") from error
+    if not said:
+        raise StoreError(f"BYWAY_DATABASE_PASSWORD_FILE: {path} is empty; want the password in it")
+    return said
 
 
 async def _migrate(connection: Any, name: str) -> None:
