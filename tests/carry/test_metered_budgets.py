@@ -42,7 +42,10 @@ def test_a_first_piece_is_held_and_more_as_the_answer_grows(tmp_path: Path) -> N
             assert 5 <= len(steps) <= 3000 / 16 + 5
             assert [one for one in steps if one.legs]
             [(_, settle)] = proxy.settled()
-            assert settle.billed == sum(amount for _, amount in settle.legs) == 3000 * A_TOKEN
+            drawn = sum(amount for _, amount in settle.legs)
+            # What comes in one piece may be more than was set aside by then: that is a metered budget's ε.
+            assert 0 <= settle.billed - drawn <= 512 * A_TOKEN
+            assert settle.billed == 3000 * A_TOKEN
             assert await proxy.shipper.flush(5.0)
             assert (await counters(ledger))[MONEY].spent == 3000 * A_TOKEN
 
