@@ -103,6 +103,9 @@ class Cluster:
     def add_provider(self, namespace: str) -> None:
         self.apply(*provider(), namespace=namespace)
         self.kubectl("-n", namespace, "rollout", "status", "deployment/vllm", "--timeout=60s")
+        # A node may learn of a Service's Pods a moment after they are ready.
+        asks = f"import urllib.request as r; print(r.urlopen('http://vllm.{namespace}:8000/__fake/served').status)"
+        until(lambda: self.kubectl("-n", "byway", "exec", "deploy/byway-proxy", "--", "python", "-c", asks))
 
     @contextmanager
     def open_streams(self, model: str, count: int = 50) -> Iterator[dict[str, Any]]:
