@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from byway_contract.grants import Denied, Granted, Limit, Limits, Renewed, Want
+from byway_contract.grants import Denied, Granted, Limit, Limits, Renewed, Unit, Want, weight
 from byway_contract.money import MOST
 from byway_contract.periods import Period, Window, window
 from byway_contract.records import Intent, Release, Settle
@@ -285,9 +285,8 @@ def _draw(books: Posting, name: str, amount: int) -> None:
 
 
 def _count_drawn(books: Posting, legs: Mapping[Key, int], one: Ended, limit: Limit | None) -> None:
-    # Of a limit that is gone the legs alone say what is counted.
-    row = sum(legs.values()) if limit is None else limit.counts(one.intent, one.settle)
     first, *_ = legs
+    row = _row_of_none(first, legs, one) if limit is None else limit.counts(one.intent, one.settle)
     for key, leg in legs.items():
         counter, part = books.counters[key], min(row, leg)
         row -= part
@@ -303,6 +302,15 @@ def _count_drawn(books: Posting, legs: Mapping[Key, int], one: Ended, limit: Lim
         books.counters[first] = replace(
             counter, spent=min(MOST, counter.spent + row), overrun=min(MOST, counter.overrun + row)
         )
+
+
+def _row_of_none(key: Key, legs: Mapping[Key, int], one: Ended) -> int:
+    """What an attempt's row says of a limit that is gone. What its legs say beyond that (a crash: all of it) stays
+    charged when the limit is made again, which then begins with its rows. Never more than the legs: what it counted
+    is known no more."""
+    *_, unit = key[0].split("/")
+    row = weight(msgspec.convert(unit, Unit), True, one.intent, one.settle)
+    return min(row, sum(legs.values()))
 
 
 def _count_undrawn(books: Posting, key: Key, one: Ended, limit: Limit) -> None:

@@ -315,6 +315,20 @@ def test_a_limit_that_is_made_again_still_counts_what_is_out_and_what_is_lost(te
     tell(story)
 
 
+def test_what_a_crash_held_of_a_limit_that_was_gone_is_still_charged_when_it_is_made_again(tell: Telling) -> None:
+    async def story(store: Store) -> None:
+        await store.rule(limits(limit(10 * COST)), NOON)
+        one = await given(store, ask(1, need=6 * COST))
+        await store.rule(limits(generation=2), NOON)
+        crash = attempt("a", (one.grant, 2 * COST), billed=0, outcome="crash")
+        await store.book(batch(1, *crash, *attempt("b", (one.grant, COST))), NOON)
+        await store.rule(limits(limit(10 * COST), generation=3), NOON)
+        now = await counter(store)
+        assert (now.spent, now.extra, now.reserved) == (COST, 2 * COST, 3 * COST)
+
+    tell(story)
+
+
 def test_an_attempt_under_way_when_a_limit_comes_is_counted_when_it_ends(tell: Telling) -> None:
     async def story(store: Store) -> None:
         begun, ended = attempt("a")
