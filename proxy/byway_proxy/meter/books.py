@@ -6,7 +6,6 @@ again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -104,7 +103,7 @@ class Books:
     async def _fetched(self, target: str) -> bytes:
         tls = self._ledger.tls.context if self._ledger.tls else True
         async with self._dialling().get(
-            self._url + target, headers=self._proofs(), ssl=tls, allow_redirects=False
+            self._url + target, headers=self._ledger.proofs(), ssl=tls, allow_redirects=False
         ) as answer:
             if answer.status != 200:
                 raise BooksAway(f"HTTP {answer.status}")
@@ -127,13 +126,6 @@ class Books:
             timeout = aiohttp.ClientTimeout(total=self._within_s)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
         return self._session
-
-    def _proofs(self) -> dict[str, str]:
-        """Raises OSError if there is no token where one should be."""
-        if self._ledger.token_file is None:
-            return {}
-        token = Path(self._ledger.token_file).read_text(encoding="ascii", errors="replace").strip()
-        return {"Authorization": f"Bearer {token}"}
 
 
 def _read(body: bytes, kind: type[T]) -> T:

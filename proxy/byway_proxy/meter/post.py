@@ -40,6 +40,13 @@ class Ledger:
     """Read for each request: the kubelet renews it in place."""
     tls: ClientTls | None = None
 
+    def proofs(self) -> dict[str, str]:
+        """Header lines. Raises OSError if there is no token where one should be."""
+        if self.token_file is None:
+            return {}
+        token = Path(self.token_file).read_text(encoding="ascii", errors="replace").strip()
+        return {"Authorization": f"Bearer {token}"}
+
 
 class LedgerPost:
     """Over HTTP, with connections that are kept. Close it, or enter it."""
@@ -66,7 +73,8 @@ class LedgerPost:
     async def __call__(self, path: str, body: bytes) -> tuple[int, bytes]:
         session = self._session or self._open()
         try:
-            headers, tls = self._proofs(), self._ledger.tls.context if self._ledger.tls else True
+            headers = {"Content-Type": "application/json", **self._ledger.proofs()}
+            tls = self._ledger.tls.context if self._ledger.tls else True
             async with session.post(
                 self._base + path, data=body, headers=headers, ssl=tls, allow_redirects=False
             ) as answer:
@@ -91,14 +99,6 @@ class LedgerPost:
             connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=False
         )
         return self._session
-
-    def _proofs(self) -> dict[str, str]:
-        """Raises OSError if there is no token where one should be."""
-        headers = {"Content-Type": "application/json"}
-        if self._ledger.token_file is not None:
-            token = Path(self._ledger.token_file).read_text(encoding="ascii", errors="replace").strip()
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
 
 
 class _Told(msgspec.Struct):
